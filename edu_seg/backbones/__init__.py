@@ -1,0 +1,26 @@
+"""Backbones: images (N, 3, H, W) -> a dict of named feature maps, each with its receptive field."""
+
+from collections.abc import Callable
+
+from edu_seg.backbones.alexnet import alexnet, caffenet
+from edu_seg.backbones.googlenet import googlenet
+from edu_seg.backbones.trunk import Trunk
+from edu_seg.backbones.vgg import vgg16, vgg_small
+
+BACKBONES: dict[str, Callable[..., Trunk]] = {
+    "vgg16": vgg16,
+    "vgg_small": vgg_small,
+    "caffenet": caffenet,
+    "alexnet": alexnet,
+    "googlenet": googlenet,
+}
+
+
+def build(name: str, *, pretrained: bool = False, **options: int | float | bool) -> Trunk:
+    """The trunk called `name`. Raises ValueError for an unknown name, and where there are no pretrained weights for it."""
+    if name not in BACKBONES:
+        raise ValueError(f"no backbone is called {name!r}: there are {', '.join(BACKBONES)}")
+    return BACKBONES[name](pretrained, **options)
+
+
+__all__ = ["BACKBONES", "Trunk", "alexnet", "build", "caffenet", "googlenet", "vgg16", "vgg_small"]

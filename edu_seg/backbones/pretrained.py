@@ -1,0 +1,26 @@
+"""ImageNet weights of torchvision's classifiers, and what to do where they cannot be downloaded."""
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+
+
+def imagenet_state_dict(name: str) -> dict[str, Tensor]:
+    """The state dict of torchvision's classifier `name` (its IMAGENET1K_V1 weights), from the cache or downloaded and checked by hash.
+
+    Raises RuntimeError where the download fails; its text names the file and the folder to put it into by hand.
+    """
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name)["IMAGENET1K_V1"]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+        file = Path(urlparse(weights.url).path).name
+        raise RuntimeError(
+            f"the ImageNet weights of {name} could not be downloaded ({error}). On a machine with a network fetch {weights.url}, "
+            f"copy {file} to {folder}, and run this again; or build the model with pretrained=False."
+        ) from error

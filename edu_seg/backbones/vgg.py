@@ -1,0 +1,100 @@
+"""VGG-16 as a trunk (Simonyan and Zisserman 2015, table 1, column D), its first two Linear layers as convolutions, and a small sibling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from edu_seg.backbones.pretrained import imagenet_state_dict
+from edu_seg.backbones.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class VGGTable:
+    """A row of the table of VGG-shaped trunks: five stages of 3 × 3 convolutions, each with a pool, then fc6 and fc7."""
+
+    widths: tuple[tuple[int, ...], ...]
+    fc_width: int
+    fc_kernel: int
+    fc_padding: int
+    pad: int  # of the first convolution; every later 3 × 3 has padding 1
+    batch_norm: bool
+
+
+VGG16 = VGGTable(
+    ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3), fc_width=4096, fc_kernel=7, fc_padding=0, pad=100, batch_norm=False
+)
+# The same shape at a width for a laptop: 3 × 3 for fc6 and padding 1 throughout, so that a 64-pixel image needs no pad of 100.
+VGG_SMALL = VGGTable(((16, 16), (32, 32), (64,) * 3, (96,) * 3, (96,) * 3), fc_width=128, fc_kernel=3, fc_padding=1, pad=1, batch_norm=True)
+
+
+def vgg(table: VGGTable, *, pad: int | None = None, dropout: float = 0.5) -> Trunk:
+    """The trunk of a table's row, with its layers named as in the paper's files: conv1_1 … pool5, fc6, fc7.
+
+    `pad` replaces the padding of conv1_1: the released FCNs take 100, so that the 7 × 7 of fc6 fits on any image; the classifier takes 1.
+    Pools round up (Caffe), and dropout is elementwise (Caffe's, not Dropout2d).
+    """
+    layers: dict[str, nn.Module] = {}
+    channels = 3
+    for stage, widths in enumerate(table.widths, start=1):
+        for number, width in enumerate(widths, start=1):
+            padding = (table.pad if pad is None else pad) if stage == number == 1 else 1
+            layers |= _conv(
+                f"{stage}_{number}", nn.Conv2d(channels, width, 3, padding=padding, bias=not table.batch_norm), table.batch_norm
+            )
+            channels = width
+        layers[f"pool{stage}"] = nn.MaxPool2d(2, ceil_mode=True)
+    for name, kernel, padding in (("fc6", table.fc_kernel, table.fc_padding), ("fc7", 1, 0)):
+        layers[name] = nn.Conv2d(channels, table.fc_width, kernel, padding=padding)
+        layers |= {f"relu_{name}": nn.ReLU(inplace=True), f"drop_{name}": nn.Dropout(dropout)}
+        channels = table.fc_width
+    keep = {f"pool{stage}": widths[-1] for stage, widths in enumerate(table.widths, start=1)}
+    trunk = Trunk(layers, keep | {"drop_fc7": table.fc_width})
+    _initialise(trunk)
+    return trunk
+
+
+def _conv(name: str, conv: nn.Conv2d, batch_norm: bool) -> dict[str, nn.Module]:
+    norm = {f"bn{name}": nn.BatchNorm2d(conv.out_channels)} if batch_norm else {}
+    return {f"conv{name}": conv, **norm, f"relu{name}": nn.ReLU(inplace=True)}
+
+
+def _initialise(trunk: Trunk) -> None:
+    """He et al. 2015: keeps the size of activations through ReLU layers; what a net from random weights needs."""
+    for layer in trunk:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def vgg16(pretrained: bool = False, **options: Any) -> Trunk:
+    """VGG-16 with pad 100; `pretrained` loads torchvision's ImageNet weights, fc6 and fc7 convolutionalised."""
+    trunk = vgg(VGG16, **options)
+    if pretrained:
+        load_classifier(trunk, imagenet_state_dict("vgg16"))
+    return trunk
+
+
+def vgg_small(pretrained: bool = False, **options: Any) -> Trunk:
+    """The small sibling, under a million parameters. There are no pretrained weights: ValueError if asked for."""
+    if pretrained:
+        raise ValueError("vgg_small has no pretrained weights: build it with pretrained=False, or take backbone='vgg16'")
+    return vgg(VGG_SMALL, **options)
+
+
+def load_classifier(trunk: Trunk, state: dict[str, Tensor]) -> None:
+    """Copies a torchvision classifier (`features.*`, `classifier.*`) into a trunk, in the order of the layers (FCN section 3.1).
+
+    A Linear weight (O, C·k·k) becomes the kernel (O, C, k, k): the same numbers in the same order. The last Linear is left out.
+    Raises ValueError if the classifier's layers do not match the trunk's.
+    """
+    convs = [layer for layer in trunk if isinstance(layer, nn.Conv2d)]
+    names = [name.removesuffix(".weight") for name in state if name.endswith(".weight")][:-1]
+    if len(names) != len(convs):
+        raise ValueError(f"the classifier has {len(names)} layers before its last, the trunk {len(convs)}: they are not the same network")
+    for conv, name in zip(convs, names, strict=True):
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        if weight.numel() != conv.weight.numel():
+            raise ValueError(f"{name} has weights {tuple(weight.shape)}, the trunk wants {tuple(conv.weight.shape)}")
+        conv.load_state_dict({"weight": weight.view(conv.weight.shape), "bias": bias})

@@ -1,0 +1,78 @@
+"""The papers' claims as a table (`claims.toml`), and the check that holds each against a number measured in a notebook."""
+
+import math
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: who says it and where, the statement, the value that we expect to measure, and how near is near enough.
+
+    expected: a number, a truth value, a text or a list of them. tolerance: the largest difference allowed in any number, 0 for
+    exact. printed: what the source prints, where that differs from `expected` (an erratum). notebook: the one that checks it.
+    """
+
+    id: str
+    paper: str
+    where: str
+    statement: str
+    expected: Any
+    notebook: str
+    tolerance: float = 0.0
+    printed: Any = None
+
+
+@cache
+def claims() -> dict[str, Claim]:
+    """All claims by id, in the order of `claims.toml`. Raises ValueError if two share an id."""
+    rows = tomllib.loads(files("edu_seg").joinpath("claims.toml").read_text(encoding="utf-8"))["claim"]
+    table = {row["id"]: Claim(**row) for row in rows}
+    if len(table) < len(rows):
+        ids = [row["id"] for row in rows]
+        raise ValueError(f"claims.toml holds two claims with the id {next(id for id in ids if ids.count(id) > 1)!r}")
+    return table
+
+
+def check(claim_id: str, measured: Any) -> None:
+    """Prints one line, `paper · where · claim · expected · measured · ok`; raises AssertionError where the two differ.
+
+    measured: of the kind of `expected`; torch and numpy numbers will do. Measured floats are shown only through the tolerance
+    that they keep, so that the line is the same on every machine. Raises ValueError for an unknown id.
+    """
+    if claim_id not in claims():
+        raise ValueError(f"no claim is called {claim_id!r}: the ids are in edu_seg/claims.toml")
+    claim = claims()[claim_id]
+    expected, found = list(_flat(claim.expected)), list(_flat(measured))
+    agrees = len(expected) == len(found) and all(_agree(a, b, claim.tolerance) for a, b in zip(expected, found, strict=True))
+    shown = f"within {claim.tolerance:g}" if claim.tolerance and agrees else _text(found)
+    printed = "" if claim.printed is None else f"printed {_text(list(_flat(claim.printed)))} · "
+    line = f"{claim.paper}, {claim.where} · {claim.statement} · {printed}expected {_text(expected)} · measured {shown}"
+    if not agrees:
+        raise AssertionError(f"{line} · differs")
+    print(f"{line} · {'ok' if claim.printed is None else 'erratum'}")
+
+
+def _flat(value: Any) -> Iterable[Any]:
+    """The single values of a number, a list or a tensor, from left to right, as Python's own types."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
+
+
+def _agree(expected: Any, found: Any, tolerance: float) -> bool:
+    if isinstance(expected, bool | str) or isinstance(found, bool | str):
+        return type(expected) is type(found) and expected == found
+    return math.isclose(expected, found, rel_tol=0, abs_tol=tolerance)
+
+
+def _text(values: list[Any]) -> str:
+    words = [f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}" for value in values]
+    return " / ".join(words)

@@ -1,0 +1,135 @@
+"""Losses on every pixel: cross-entropy with void, class balancing, patch sampling, and an auxiliary head.
+
+A loss here is a sum over pixels and what to divide it by. The two are kept apart (`terms`), because a mean over a batch that
+is split over several processes or accumulation steps is not the mean of the parts' means: void and class weights differ from
+part to part. `training.fit` adds both up and divides once.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+
+class Loss(nn.Module):
+    """The base of all losses: `loss(logits, labels)` is total / normaliser, with both from `terms`."""
+
+    def terms(self, logits: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(total, normaliser), two scalars: the loss summed over the pixels that count, and the sum of their weights."""
+        raise NotImplementedError(f"{type(self).__name__} must define terms(logits, labels)")
+
+    def forward(self, logits: Any, labels: Tensor) -> Float[Tensor, ""]:
+        """The mean loss over the pixels that count; 0 where every pixel is void."""
+        total, normaliser = self.terms(logits, labels)
+        return total / normaliser.clamp(min=torch.finfo(total.dtype).tiny)
+
+
+class CrossEntropy(Loss):
+    """Multinomial logistic loss on every pixel that is not void (FCN section 4).
+
+    weight: one factor a class, for class balancing (`class_weights`); the mean is then over the weights, as in PyTorch.
+    keep, cell: patch sampling, see `sample_patches`; 1.0 uses every pixel.
+    mean: False leaves the sum over pixels undivided, as the released FCN solvers do with their learning rate of 1e-10.
+    """
+
+    def __init__(
+        self, weight: Float[Tensor, " K"] | None = None, ignore_index: int = 255, *, keep: float = 1.0, cell: int = 1, mean: bool = True
+    ) -> None:
+        super().__init__()
+        self.weight: Tensor | None
+        self.register_buffer("weight", weight)
+        self.ignore_index, self.keep, self.cell, self.mean = ignore_index, keep, cell, mean
+
+    def terms(self, logits: Float[Tensor, "N K H W"], labels: Int64[Tensor, "N H W"]) -> tuple[Tensor, Tensor]:
+        """Sum over the counted pixels and their weight. Raises ValueError on shapes or label values that do not fit."""
+        check_labels(labels, logits, self.ignore_index)
+        if self.keep < 1:
+            labels = sample_patches(labels, self.keep, cell=self.cell, ignore_index=self.ignore_index)
+        total = F.cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
+        if not self.mean:
+            return total, total.new_ones(())
+        counted = labels != self.ignore_index
+        if self.weight is None:
+            return total, counted.sum().to(total.dtype)
+        return total, (self.weight[labels.masked_fill(~counted, 0)] * counted).sum().to(total.dtype)
+
+
+class AuxiliaryLoss(Loss):
+    """main + weight · auxiliary, for a net with a second head that helps training only (PSPNet section 3.3: weight 0.4).
+
+    Takes `(logits, auxiliary_logits)` where the others take logits.
+    """
+
+    def __init__(self, main: Loss, weight: float = 0.4) -> None:
+        super().__init__()
+        self.main, self.auxiliary_weight = main, weight
+
+    def terms(self, logits: tuple[Tensor, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The main loss's normaliser serves both: they are read at the same pixels."""
+        total, normaliser = self.main.terms(logits[0], labels)
+        auxiliary, _ = self.main.terms(logits[1], labels)
+        return total + self.auxiliary_weight * auxiliary, normaliser
+
+
+def check_labels(labels: Tensor, logits: Tensor, ignore_index: int) -> None:
+    """Raises ValueError unless labels are int64 (N, H, W) that fit the logits; on a CPU their values are looked at as well.
+
+    On a GPU the values are not read, since that would make every step wait: there PyTorch's own assertion stops the run.
+    """
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels must be int64 class indices, got {labels.dtype}: call .long()")
+    if logits.ndim != 4 or labels.shape != (logits.shape[0], *logits.shape[2:]):
+        raise ValueError(f"logits {tuple(logits.shape)} want labels of shape (N, H, W) at the same size, got {tuple(labels.shape)}")
+    if labels.device.type == "cpu":
+        known = (labels >= 0) & (labels < logits.shape[1]) | (labels == ignore_index)
+        if not known.all():
+            raise ValueError(_strange_label(int(labels[~known][0]), logits.shape[1], ignore_index))
+
+
+def _strange_label(label: int, num_classes: int, ignore_index: int) -> str:
+    return f"label {label} is outside the classes 0..{num_classes - 1} and is not ignore_index {ignore_index}: map it to one of them"
+
+
+def sample_patches(
+    labels: Int64[Tensor, "N H W"], keep: float, *, cell: int = 1, ignore_index: int = 255, generator: torch.Generator | None = None
+) -> Int64[Tensor, "N H W"]:
+    """Labels in which each cell of `cell` × `cell` pixels stays with probability `keep` and turns void otherwise.
+
+    Training on patches is sampling the loss: the gradient of the masked dense loss is the sum over the patches that the kept
+    units see (FCN section 3.4). The paper drops units of the coarse map: `cell` is then the stride, and the batch grows by 1 / keep.
+    Drawn on the CPU from `generator` (or torch's global one), so that the draw is the same on every device.
+    """
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep is the share of cells that stay, in (0, 1], got {keep}")
+    if cell < 1:
+        raise ValueError(f"cell is a size in pixels, at least 1, got {cell}")
+    n, height, width = labels.shape
+    drop = torch.rand(n, -(-height // cell), -(-width // cell), generator=generator) >= keep
+    drop = drop.repeat_interleave(cell, 1).repeat_interleave(cell, 2)[:, :height, :width]
+    return labels.masked_fill(drop.to(labels.device), ignore_index)
+
+
+def class_weights(
+    label_maps: Iterable[Int64[Tensor, "*pixels"]], num_classes: int, *, power: float = 1.0, ignore_index: int = 255
+) -> Float[Tensor, " K"]:
+    """Median frequency balancing: weight_c = (median frequency / frequency_c) ** power.
+
+    frequency_c is the share of class c in the labelled pixels of those maps that hold it; the median is over the classes that occur.
+    `power` 0.5 is the milder square root; a class that never occurs gets weight 0. Pass an iterable of label maps, one an image.
+    Source: Eigen and Fergus 2015, section 6.1; SegNet section 4.1.
+    """
+    pixels, seen = torch.zeros(num_classes, dtype=torch.float64), torch.zeros(num_classes, dtype=torch.float64)
+    for labels in label_maps:
+        known = labels[labels != ignore_index]
+        counts = torch.bincount(known.flatten(), minlength=num_classes)
+        if len(counts) > num_classes:
+            raise ValueError(_strange_label(len(counts) - 1, num_classes, ignore_index))
+        pixels += counts
+        seen += (counts > 0) * counts.sum()
+    if not pixels.any():
+        raise ValueError("no labelled pixel in any of the label maps: nothing to balance")
+    frequency = pixels / seen
+    return torch.where(pixels > 0, (frequency.nanquantile(0.5) / frequency) ** power, 0).float()

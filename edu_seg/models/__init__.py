@@ -1,0 +1,25 @@
+"""Models: `build(name, num_classes)` -> a net from images (N, 3, H, W) to logits (N, K, H, W). One file a paper."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from edu_seg.models import fcn
+
+MODELS: dict[str, Callable[..., nn.Module]] = {name: partial(fcn.fcn, name) for name in fcn.VARIANTS}
+"""name -> builder(num_classes=21, *, pretrained=False, **options)."""
+
+PAPERS = dict.fromkeys(fcn.VARIANTS, "Long, Shelhamer and Darrell 2015")
+"""name -> the paper that the model comes from."""
+
+
+def build(name: str, num_classes: int = 21, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    """The model called `name`. Raises ValueError for an unknown name (listing the known ones); options are the builder's."""
+    if name not in MODELS:
+        raise ValueError(f"no model is called {name!r}: there are {', '.join(MODELS)}")
+    return MODELS[name](num_classes, pretrained=pretrained, **options)
+
+
+__all__ = ["MODELS", "PAPERS", "build"]
