@@ -74,5 +74,10 @@ def _agree(expected: Any, found: Any, tolerance: float) -> bool:
 
 
 def _text(values: list[Any]) -> str:
-    words = [f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}" for value in values]
-    return " / ".join(words)
+    return " / ".join(map(_word, values))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"

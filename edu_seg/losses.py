@@ -32,16 +32,13 @@ class CrossEntropy(Loss):
 
     weight: one factor a class, for class balancing (`class_weights`); the mean is then over the weights, as in PyTorch.
     keep, cell: patch sampling, see `sample_patches`; 1.0 uses every pixel.
-    mean: False leaves the sum over pixels undivided, as the released FCN solvers do with their learning rate of 1e-10.
     """
 
-    def __init__(
-        self, weight: Float[Tensor, " K"] | None = None, ignore_index: int = 255, *, keep: float = 1.0, cell: int = 1, mean: bool = True
-    ) -> None:
+    def __init__(self, weight: Float[Tensor, " K"] | None = None, ignore_index: int = 255, *, keep: float = 1.0, cell: int = 1) -> None:
         super().__init__()
         self.weight: Tensor | None
         self.register_buffer("weight", weight)
-        self.ignore_index, self.keep, self.cell, self.mean = ignore_index, keep, cell, mean
+        self.ignore_index, self.keep, self.cell = ignore_index, keep, cell
 
     def terms(self, logits: Float[Tensor, "N K H W"], labels: Int64[Tensor, "N H W"]) -> tuple[Tensor, Tensor]:
         """Sum over the counted pixels and their weight. Raises ValueError on shapes or label values that do not fit."""
@@ -49,8 +46,6 @@ class CrossEntropy(Loss):
         if self.keep < 1:
             labels = sample_patches(labels, self.keep, cell=self.cell, ignore_index=self.ignore_index)
         total = F.cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
-        if not self.mean:
-            return total, total.new_ones(())
         counted = labels != self.ignore_index
         if self.weight is None:
             return total, counted.sum().to(total.dtype)

@@ -1,4 +1,4 @@
-"""Checks of the learner's answers: `check("05.2", answer)`.
+"""How a learner's answer is checked.
 
 An exercise holds a reference, cases from small to large on which answer and reference must agree, and the typical wrong answers,
 each with a sentence. The first case on which the answer fails is the smallest; if the answer agrees there with a known wrong one, its
@@ -43,17 +43,8 @@ class Verdict:
     text: str = ""
 
 
-def check(exercise_id: str, answer: Any) -> None:
-    """Prints whether the answer is right; if it is not, what is wrong in a sentence and the smallest case that shows it."""
-    verdict = review(exercise_id, answer)
-    print(f"{exercise_id} · {verdict.state}" + (f": {verdict.text}" if verdict.text else ""))
-
-
-def review(exercise_id: str, answer: Any) -> Verdict:
-    """The verdict on an answer. Raises ValueError for an exercise that does not exist; never for anything the answer does."""
-    if exercise_id not in EXERCISES:
-        raise ValueError(f"there is no exercise {exercise_id!r}: there are {', '.join(EXERCISES)}")
-    exercise = EXERCISES[exercise_id]
+def review(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict on an answer. Whatever the answer does, it raises nothing: the lesson goes on."""
     function = answer if callable(answer) else lambda *_: answer
     for case in exercise.cases:
         wanted = exercise.reference(*_copied(case))
@@ -61,7 +52,7 @@ def review(exercise_id: str, answer: Any) -> Verdict:
             given = function(*_copied(case))
         except NotImplementedError:
             return Verdict("not tried yet")
-        except Exception as error:  # the learner's code may fail in any way, and the lesson goes on
+        except Exception as error:  # the learner's code may fail in any way
             return Verdict("wrong", f"your code stops with {type(error).__name__}: {error}. Smallest case: {_describe(case)}")
         if given is ...:
             return Verdict("not tried yet")
@@ -110,10 +101,3 @@ def _show(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_show(part) for part in value) + "]"
     return repr(value)
-
-
-def _register(*exercises: Exercise) -> dict[str, Exercise]:
-    return {exercise.id: exercise for exercise in exercises}
-
-
-EXERCISES: dict[str, Exercise] = {}

@@ -1,0 +1,126 @@
+"""CamVid in the layout of the SegNet tutorial: road scenes of 360 × 480 pixels, 11 classes and void.
+
+Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (2009); the split and the 11 classes are SegNet's.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from numpy import ndarray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from edu_seg.datasets.files import (
+    IGNORE_INDEX,
+    StrPath,
+    check_same_size,
+    check_values,
+    data_folder,
+    read_image,
+    read_labels,
+    read_lines,
+    require_files,
+    resize_pair,
+)
+
+PREFIX = "/SegNet/CamVid/"
+UNLABELLED = 11
+SOURCE = "The published set is the CamVid folder of the SegNet tutorial (train.txt, val.txt, test.txt beside the image folders)."
+
+
+class CamVid(Dataset[tuple[Tensor, Tensor]]):
+    """The pairs of `root`/`split`.txt; item i is (image float32 (3, H, W) in 0..1, labels int64 (H, W), 255 = void).
+
+    root: the CamVid folder; None: the folder CamVid in the one that the environment variable EDU_SEG_DATA names.
+    split: "train", "val" or "test": the name of a list.
+    size: (height, width) to resize to on loading: images by antialiased bilinear, labels by the nearest pixel.
+    cache: keep the decoded 8-bit arrays in memory (each worker its own): 0.7 MB a pair at full size.
+    transform: (image, labels) -> (image, labels), applied last.
+
+    The set marks void by 11, here 255. Building it checks that every listed file is there; a file is decoded, and its
+    values checked, on access. Raises FileNotFoundError, OSError or ValueError naming the file and what to do.
+    """
+
+    classes: tuple[str, ...] = (
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "sign symbol",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    )
+    palette: UInt8[ndarray, "K 3"] = np.array(
+        [
+            (128, 128, 128),
+            (128, 0, 0),
+            (192, 192, 128),
+            (128, 64, 128),
+            (60, 40, 222),
+            (128, 128, 0),
+            (192, 128, 128),
+            (64, 64, 128),
+            (64, 0, 128),
+            (64, 64, 0),
+            (0, 128, 192),
+        ],
+        np.uint8,
+    )
+    num_classes: int = 11
+
+    def __init__(
+        self,
+        root: StrPath | None = None,
+        split: str = "train",
+        size: tuple[int, int] | None = None,
+        transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        *,
+        cache: bool = False,
+    ) -> None:
+        if size is not None and min(size) < 1:
+            raise ValueError(f"size = {size}: give (height, width) of at least 1 pixel each")
+        self.root, self.split, self.size, self.transform = data_folder(root, "CamVid", SOURCE), split, size, transform
+        list_path = self.root / f"{split}.txt"
+        self.pairs = [_pair(line, number, list_path) for number, line in enumerate(read_lines(list_path), 1)]
+        require_files([path for pair in self.pairs for path in pair], list_path)
+        self._cache: dict[int, tuple[ndarray, ndarray]] | None = {} if cache else None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Float[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
+        image, labels = self.arrays(index)
+        pair = torch.from_numpy(image).permute(2, 0, 1) / 255, torch.from_numpy(labels).long()
+        return self.transform(*pair) if self.transform else pair
+
+    def arrays(self, index: int) -> tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]:
+        """Item `index` as 8-bit arrays, untransformed; void is 255. With a cache do not write into them."""
+        index = range(len(self))[index]
+        if self._cache is None:
+            return self._load(*self.pairs[index])
+        if index not in self._cache:
+            self._cache[index] = self._load(*self.pairs[index])
+        return self._cache[index]
+
+    def _load(self, image_path: Path, labels_path: Path) -> tuple[ndarray, ndarray]:
+        image, labels = read_image(image_path), read_labels(labels_path)
+        check_same_size(image, labels, image_path, labels_path)
+        check_values(labels, self.num_classes, labels_path, extra=(UNLABELLED,))
+        labels = np.where(labels == UNLABELLED, np.uint8(IGNORE_INDEX), labels)
+        return resize_pair(image, labels, self.size) if self.size else (image, labels)
+
+
+def _pair(line: str, number: int, list_path: Path) -> tuple[Path, Path]:
+    """The two paths of a line, below the list's folder; the prefix of the authors' machine is stripped."""
+    names = line.split()
+    if len(names) != 2:
+        raise ValueError(f"{list_path}, line {number}: {line!r} is not 'image annotation'; add the missing entry or remove the line")
+    image, labels = (list_path.parent / name.removeprefix(PREFIX).lstrip("/") for name in names)
+    return image, labels

@@ -1,0 +1,144 @@
+"""Exercises of notebook 00: the task and its scores."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.metrics import ConfusionMatrix
+
+
+def _confusion(preds: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    matrix = ConfusionMatrix(num_classes)
+    matrix.update(preds, labels)
+    return matrix.counts
+
+
+def _confusion_with_void(preds: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """The mistake of giving void pixels to class 0."""
+    return _confusion(preds, labels.masked_fill(labels == 255, 0), num_classes)
+
+
+def _label_maps(num_classes: int = 3) -> list[Case]:
+    """(preds, labels, num_classes), from two pixels without void to random maps with it."""
+    generator = torch.Generator().manual_seed(0)
+    cases: list[Case] = [(torch.tensor([1, 0]), torch.tensor([0, 0]), 2), (torch.tensor([1, 0, 1]), torch.tensor([1, 0, 255]), 2)]
+    for side in (3, 16):
+        labels = torch.randint(0, num_classes, (side, side), generator=generator)
+        labels[torch.rand(side, side, generator=generator) < 0.2] = 255
+        cases.append((torch.randint(0, num_classes, (side, side), generator=generator), labels, num_classes))
+    return cases
+
+
+def _mean_iou(counts: Tensor) -> Tensor:
+    hits, counts = counts.diag().double(), counts.double()
+    return (hits / (counts.sum(0) + counts.sum(1) - hits)).nanmean()
+
+
+def _matrices() -> list[Case]:
+    """Confusion matrices: plain; a class that occurs nowhere; one that is only predicted."""
+    return [
+        (torch.tensor([[3, 1], [0, 4]]),),
+        (torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]]),),
+        (torch.tensor([[3, 1, 1], [0, 4, 0], [0, 0, 0]]),),
+        (torch.tensor([[50, 3, 2, 0], [7, 20, 0, 0], [1, 5, 9, 0], [0, 0, 0, 0]]),),
+    ]
+
+
+def _per_image_mean(pairs: Sequence[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:
+    return torch.stack([_mean_iou(_confusion(preds, labels, num_classes)) for preds, labels in pairs]).mean()
+
+
+def _set_mean_iou(pairs: Sequence[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:
+    return _mean_iou(torch.stack([_confusion(preds, labels, num_classes) for preds, labels in pairs]).sum(0))
+
+
+def _set_pixel_accuracy(pairs: Sequence[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:
+    counts = torch.stack([_confusion(preds, labels, num_classes) for preds, labels in pairs]).sum(0)
+    return counts.diag().sum() / counts.sum()
+
+
+def _image_sets() -> list[Case]:
+    small = [(torch.tensor([0, 0]), torch.tensor([0, 1])), (torch.tensor([1, 1, 1, 0]), torch.tensor([1, 1, 1, 1]))]
+    return [(small, 2), ([case[:2] for case in _label_maps()[2:]], 3)]
+
+
+EXERCISES = (
+    Exercise(
+        "00.1",
+        reference=lambda: 0.18,
+        otherwise="Write down the confusion matrix: only its first column holds pixels. What are the unions?",
+        mistakes=(
+            Mistake(lambda: 0.9, "0.9 is the pixel accuracy: it counts right pixels and forgets which classes they are of."),
+            Mistake(
+                lambda: 0.2,
+                "0.2 is the mean accuracy: background 1, the others 0. In the IU of the background its union is the whole image.",
+            ),
+            Mistake(lambda: 0.81, "0.81 weights each IU by the class's pixels: that is the frequency weighted IU."),
+            Mistake(lambda: 0.225, "The background is one of the five classes: divide by 5."),
+        ),
+    ),
+    Exercise(
+        "00.2",
+        reference=_confusion,
+        cases=_label_maps(),
+        otherwise="Entry (i, j) counts the pixels that are i in the labels and j in the prediction.",
+        mistakes=(
+            Mistake(
+                lambda preds, labels, k: _confusion(preds, labels, k).T,
+                "Rows are the labels and columns the prediction: yours is transposed.",
+            ),
+            Mistake(
+                _confusion_with_void, "Pixels labelled 255 are void: drop them before counting, they belong to no class, not to class 0."
+            ),
+            Mistake(
+                lambda preds, labels, k: _confusion(preds, labels, k) / (labels != 255).sum(),
+                "Count pixels, do not divide: shares of single images cannot be added up over a set.",
+            ),
+        ),
+    ),
+    Exercise(
+        "00.3",
+        reference=_mean_iou,
+        cases=_matrices(),
+        otherwise="IU_i is n_ii over the union: the row's sum plus the column's sum minus n_ii.",
+        mistakes=(
+            Mistake(
+                lambda counts: (counts.diag() / (counts.sum(0) + counts.sum(1)).double()).nanmean(),
+                "The pixels that are right lie in the row's sum and in the column's: subtract n_ii once.",
+            ),
+            Mistake(
+                lambda counts: (counts.diag() / (counts.sum(0) + counts.sum(1) - counts.diag()).double()).nan_to_num().mean(),
+                "A class that is in neither labels nor prediction has no IU (0 / 0): leave it out of the mean, it is not 0.",
+            ),
+            Mistake(
+                lambda counts: (counts.diag() / (counts.sum(0) + counts.sum(1) - counts.diag()).double())[counts.sum(1) > 0].mean(),
+                "A class that is predicted though no label holds it is a mistake: its IU is 0 and counts.",
+            ),
+            Mistake(
+                lambda counts: (counts.diag() / counts.sum(1).double()).nanmean(), "That is the mean accuracy: it forgets the false alarms."
+            ),
+        ),
+    ),
+    Exercise(
+        "00.4",
+        reference=_set_mean_iou,
+        cases=_image_sets(),
+        otherwise="Add the confusion matrices of all images first, then take the mean IU once.",
+        mistakes=(
+            Mistake(
+                _per_image_mean,
+                "A mean over images is another score: a class with one pixel in an image weighs as much as one that fills it.",
+            ),
+            Mistake(
+                lambda pairs, k: torch.stack([(preds == labels)[labels != 255].double().mean() for preds, labels in pairs]).mean(),
+                "That is a mean of pixel accuracies: count per class, and add the counts up over the images.",
+            ),
+            Mistake(
+                lambda pairs, k: _set_pixel_accuracy(pairs, k),
+                "That is the pixel accuracy of the whole set. The counts are right: now divide each n_ii by its union.",
+            ),
+        ),
+    ),
+)

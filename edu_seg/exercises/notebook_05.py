@@ -1,0 +1,134 @@
+"""Exercises of notebook 05: sums over strides."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.geometry import PIXELS, Field, crop_offset
+from edu_seg.models.fcn import add_aligned
+from edu_seg.upsampling import bilinear_kernel
+
+
+def _fcn32s_offset(pad: int) -> int:
+    """Where the image begins in FCN-32s's upsampled map, if conv1_1 is padded by `pad`; at the released 100 it is 19."""
+    trunk = Field().then(3, padding=pad)
+    for _ in range(5):
+        trunk = trunk.then(2, stride=2)
+    return crop_offset(trunk.then(7).grid.transposed(64, 32), PIXELS)
+
+
+def _skip_maps() -> list[Case]:
+    """(upsampled, finer, offset): the released nets' maps are larger on the finer side; the last case is the other way round."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = [((2, 2), (4, 4), 1), ((3, 4), (8, 9), 2), ((6, 5), (12, 12), 5), ((6, 6), (4, 4), -1)]
+    return [
+        (torch.randint(0, 9, (1, 1, *a), generator=generator).float(), torch.randint(0, 9, (1, 1, *b), generator=generator).float(), offset)
+        for a, b, offset in sizes
+    ]
+
+
+def _resized_sum(upsampled: Tensor, finer: Tensor, offset: int) -> Tensor:
+    return upsampled + F.interpolate(finer, upsampled.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _corner_sum(upsampled: Tensor, finer: Tensor, offset: int) -> Tensor:
+    return add_aligned(upsampled, finer, 0)
+
+
+def _centre_sum(upsampled: Tensor, finer: Tensor, offset: int) -> Tensor:
+    """Cutting the middle out of the finer map, as U-Net does; rounds where the margin is odd."""
+    return add_aligned(upsampled, finer, (finer.shape[2] - upsampled.shape[2]) // 2)
+
+
+def _caffe_kernel(size: int) -> Tensor:
+    """Caffe's own bilinear filler: right for 4, 5, 8, 16 and 64, off centre for 2, 3, 6 and 63."""
+    factor = (size + 1) // 2
+    tent = 1 - (torch.arange(size).double() / factor - (2 * factor - 1 - factor % 2) / (2 * factor)).abs()
+    return torch.outer(tent, tent)
+
+
+def _tent_to_zero(size: int) -> Tensor:
+    """A tent that reaches 0 at the kernel's ends."""
+    tent = 1 - torch.linspace(-1, 1, size).double().abs() if size > 1 else torch.ones(1).double()
+    return torch.outer(tent, tent)
+
+
+def _sampled_loss(loss_map: Tensor, kept: Tensor) -> Tensor:
+    return loss_map[kept].mean()
+
+
+def _loss_maps() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    cases: list[Case] = [(torch.tensor([1.0, 3.0]), torch.tensor([True, False]))]
+    for side in (2, 8):
+        cases.append((torch.rand(side, side, generator=generator), torch.rand(side, side, generator=generator) < 0.4))
+    return cases
+
+
+EXERCISES = (
+    Exercise(
+        "05.1",
+        reference=_fcn32s_offset,
+        cases=[(pad,) for pad in (100, 99, 96, 90, 110)],
+        otherwise="Follow the centre of unit 0: -pad + 1 after conv1_1, then the five pools, fc6, and the transposed convolution.",
+        mistakes=(
+            Mistake(
+                lambda pad: 19, "19 belongs to a pad of 100 alone: a copied literal misplaces the prediction as soon as a padding changes."
+            ),
+            Mistake(lambda pad: 119 - pad, "The sign: less padding moves the first unit to the right, so less is cut off, not more."),
+            Mistake(
+                lambda pad: (pad - 100) // 2 + 19,
+                "Padding is added on each side: one more moves unit 0 by one whole pixel, not by half of one.",
+            ),
+            Mistake(
+                lambda pad: (544 - 500) // 2 + pad - 100,
+                "Cutting the middle of 544 down to 500 gives 22 on each side, but the map is not centred on the image: follow unit 0.",
+            ),
+        ),
+    ),
+    Exercise(
+        "05.2",
+        reference=add_aligned,
+        cases=_skip_maps(),
+        otherwise="Unit 0 of the upsampled map lies on unit `offset` of the finer one; add where both exist.",
+        mistakes=(
+            Mistake(_resized_sum, "Resizing moves every unit a little: cut the finer map at the offset, the pixels already agree."),
+            Mistake(_corner_sum, "Both maps are cut at their corners, as if they began at the same pixel: they are `offset` units apart."),
+            Mistake(_centre_sum, "The finer map is cut in its middle: where it begins follows from the paddings, not from the sizes."),
+        ),
+    ),
+    Exercise(
+        "05.3",
+        reference=lambda size: bilinear_kernel(size, torch.float64),
+        cases=[(size,) for size in (1, 2, 3, 4, 5, 6, 63, 64)],
+        otherwise="A tent: 1 - |i - centre| / factor, with factor = (size + 1) // 2 and centre = (size - 1) / 2, times itself across.",
+        mistakes=(
+            Mistake(_caffe_kernel, "This is Caffe's own bilinear filler: at sizes 2, 3, 6 and 63 its top is off the centre."),
+            Mistake(_tent_to_zero, "The tent falls to 0 one step outside the kernel, not on its last tap."),
+            Mistake(
+                lambda size: bilinear_kernel(size, torch.float64) / bilinear_kernel(size, torch.float64).sum(),
+                "The kernel does not sum to 1: it sums to stride², since each output pixel meets only every stride-th tap.",
+            ),
+            Mistake(
+                lambda size: bilinear_kernel(size, torch.float64).diag(),
+                "That is the diagonal: the kernel is the outer product of the tent with itself, size × size.",
+            ),
+        ),
+    ),
+    Exercise(
+        "05.4",
+        reference=_sampled_loss,
+        cases=_loss_maps(),
+        otherwise="Keep the sampled pixels and take their mean.",
+        mistakes=(
+            Mistake(
+                lambda loss, kept: (loss * kept).mean(),
+                "Dropped pixels still count in the divisor: the gradient shrinks by the share that is kept.",
+            ),
+            Mistake(lambda loss, kept: loss[~kept].mean(), "The mask says which pixels stay, and you average the others."),
+            Mistake(lambda loss, kept: loss.mean(), "Every pixel still counts: the mask is not used."),
+            Mistake(lambda loss, kept: loss[kept].sum(), "A sum grows with the number of pixels: divide by how many are kept."),
+        ),
+    ),
+)

@@ -1,0 +1,229 @@
+"""Pictures of the course: pure functions to matplotlib figures, and `show`, which puts one into a notebook with its alternative text.
+
+A class has a colour from a palette that colour-blind readers can tell apart, and a hatch as a second cue.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from IPython.display import HTML, display
+from jaxtyping import Float, Integer, UInt8
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from numpy import ndarray
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from edu_seg.geometry import Grid
+
+VOID = (255, 255, 255)
+HATCHES = ("", "///", "\\\\\\", "---", "|||", "...", "+++", "xxx", "ooo", "**", "//..", "--..")
+PERIOD, LINE = 12, 2
+"""Of the patterns on label maps: distance and width of their lines, in pixels of the enlarged picture."""
+INK, GRID_GREY = "#222222", "#bbbbbb"
+SERIES = (("#0072b2", ""), ("#e69f00", "///"), ("#009e73", "..."), ("#cc79a7", "xxx"))
+"""Colour and hatch of the first, second, … bar of a group (Okabe and Ito's palette)."""
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Displays a figure as a picture with alternative text, and closes it. `alt` says what there is to see, for those who do not see it."""
+    if len(alt) < 20:
+        raise ValueError(f"the alternative text {alt!r} is too short to stand for a picture: say what it shows")
+    display(HTML(img_tag(png(fig), alt)))
+
+
+def img_tag(picture: bytes, alt: str) -> str:
+    """An HTML picture that carries its own bytes (PNG) and alternative text."""
+    text = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    width = Image.open(io.BytesIO(picture)).width / 1.25
+    return f'<img alt="{text}" style="width:{width:.0f}px;max-width:100%" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as a small PNG (256 colours, no metadata), the same bytes every time; closes the figure."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=120, facecolor="white", metadata={"Software": None})
+    plt.close(fig)
+    return shrink(Image.open(buffer))
+
+
+def shrink(picture: Image.Image) -> bytes:
+    """A picture as PNG bytes with a palette of at most 256 colours."""
+    buffer = io.BytesIO()
+    picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, **options) -> tuple[Figure, ndarray]:
+    """A figure of `width` × `height` inches with a grid of axes, in the course's type and sizes: (figure, array of axes)."""
+    style: dict = {"font.size": 12, "axes.titlesize": 12, "axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.6}
+    with mpl.rc_context(style):
+        fig, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options)
+    return fig, axes
+
+
+def as_picture(image: Float[Tensor, "3 H W"]) -> UInt8[ndarray, "H W 3"]:
+    """An image in 0..1 as the bytes that matplotlib and PIL show."""
+    return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def patterned(labels: Integer[Tensor, "H W"], palette: UInt8[ndarray, "K 3"], scale: int = 6) -> UInt8[ndarray, "h w 3"]:
+    """A label map enlarged `scale` times, each class in its colour and hatch; void (255) is white."""
+    big = labels.numpy().repeat(scale, 0).repeat(scale, 1)
+    colours = np.full((256, 3), VOID, np.uint8)
+    colours[: len(palette)] = palette
+    picture = colours[big].astype(np.float32)
+    y, x = map(np.asarray, np.indices(big.shape))
+    for k in range(len(palette)):
+        lines = np.logical_or.reduce(
+            [stripe % PERIOD < LINE for stripe in _stripes(HATCHES[k % len(HATCHES)], y, x)] or [np.zeros_like(big, bool)]
+        )
+        if "." in HATCHES[k % len(HATCHES)] or "o" in HATCHES[k % len(HATCHES)]:
+            lines |= (y % PERIOD < LINE + 1) & (x % PERIOD < LINE + 1)
+        picture[lines & (big == k)] *= 0.72
+    return picture.astype(np.uint8)
+
+
+def _stripes(hatch: str, y: ndarray, x: ndarray) -> list[ndarray]:
+    """The coordinate across each family of parallel lines of a hatch."""
+    across = {"/": [x + y], "\\": [x - y], "-": [y], "|": [x], "+": [y, x], "x": [x + y, x - y]}
+    return [stripe for mark in dict.fromkeys(hatch) for stripe in across.get(mark, [])]
+
+
+def class_legend(fig: Figure, class_names: Sequence[str], palette: UInt8[ndarray, "K 3"], *, void: bool = True) -> None:
+    """A line below the figure with the name, colour and hatch of each class."""
+    handles = [
+        Patch(facecolor=palette[k] / 255, edgecolor=palette[k] / 255 * 0.6, hatch=HATCHES[k % len(HATCHES)], label=name)
+        for k, name in enumerate(class_names)
+    ]
+    handles += [Patch(facecolor="white", edgecolor=INK, label="void")] if void else []
+    fig.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=11, handlelength=1.6, columnspacing=1.2
+    )
+
+
+def pictures(rows: Sequence[Sequence[ndarray]], titles: Sequence[str] = (), row_titles: Sequence[str] = (), *, side: float = 2.2) -> Figure:
+    """A grid of pictures, `side` inches each, with titles above the columns and, where given, beside the rows."""
+    fig, axes = new_figure(side * len(rows[0]) + (0.4 if row_titles else 0), side * len(rows) + 0.35, len(rows[0]), len(rows))
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            ax = axes[i, j]
+            ax.imshow(picture, interpolation="nearest")
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+            if i == 0 and titles:
+                ax.set_title(titles[j])
+            if j == 0 and row_titles:
+                ax.set_ylabel(row_titles[i])
+    return fig
+
+
+def four_tasks(image: Float[Tensor, "3 H W"], labels: Integer[Tensor, "H W"], class_names: Sequence[str], palette: ndarray) -> Figure:
+    """One scene, four questions: which classes (classification), where (boxes), what is each pixel, and of which object.
+
+    Objects are the connected regions of a class, so take a scene in which none touches another of its class.
+    """
+    photo, things = as_picture(image), objects(labels)
+    fig, axes = new_figure(11, 3.3, 4)
+    titles = (
+        "classification:\na class for the image",
+        "detection: a box and\na class for each object",
+        "semantic segmentation:\na class for each pixel",
+    )
+    for ax, title in zip(axes[0], (*titles, "instance segmentation:\npixels of each object"), strict=True):
+        ax.set_title(title)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    present = [class_names[k] for k in sorted({k for k, _ in things})]
+    axes[0, 0].imshow(photo)
+    axes[0, 0].set_xlabel(", ".join(present))
+    axes[0, 1].imshow(photo)
+    axes[0, 2].imshow(patterned(labels, palette), extent=(-0.5, labels.shape[1] - 0.5, labels.shape[0] - 0.5, -0.5))
+    axes[0, 3].imshow(photo)
+    for number, (k, inside) in enumerate(things, start=1):
+        rows, columns = np.where(inside)
+        corner = columns.min() - 0.5, rows.min() - 0.5
+        size = np.ptp(columns) + 1, np.ptp(rows) + 1
+        axes[0, 1].add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=4))
+        axes[0, 1].add_patch(Rectangle(corner, *size, fill=False, edgecolor=palette[k] / 255, linewidth=2.2))
+        axes[0, 1].annotate(
+            class_names[k], corner, (2, 3), textcoords="offset points", fontsize=10, bbox={"facecolor": "white", "pad": 1.5, "lw": 0}
+        )
+        axes[0, 3].contourf(inside, levels=[0.5, 1.5], colors=[palette[k] / 255], alpha=0.75)
+        axes[0, 3].text(columns.mean(), rows.mean(), str(number), ha="center", va="center", fontsize=14, weight="bold")
+    return fig
+
+
+def objects(labels: Integer[Tensor, "H W"]) -> list[tuple[int, ndarray]]:
+    """(class, mask) of each connected region that is neither background (0) nor void (255)."""
+    found = []
+    for k in labels.unique().tolist():
+        if k in (0, 255):
+            continue
+        regions, count = ndimage.label((labels == k).numpy())  # pyright: ignore[reportGeneralTypeIssues]
+        found += [(k, regions == number) for number in range(1, count + 1)]
+    return found
+
+
+def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: str, *, width: float = 8.0) -> Figure:
+    """Grouped bars, one colour and hatch for each entry of `groups` (name -> one value a label), with the values written above."""
+    fig, axes = new_figure(width, 3.2)
+    ax: Axes = axes[0, 0]
+    step = 0.8 / len(groups)
+    for number, ((name, values), (colour, hatch)) in enumerate(zip(groups.items(), SERIES, strict=False)):
+        places = np.arange(len(labels)) + (number - (len(groups) - 1) / 2) * step
+        drawn = ax.bar(places, values, step * 0.92, label=name, color=colour, hatch=hatch, edgecolor="white")
+        ax.bar_label(drawn, fmt="%.2f", fontsize=10, padding=2)
+    ax.set_xticks(range(len(labels)), labels)
+    ax.set(ylabel=ylabel, ylim=(0, 1.12 * max(max(values) for values in groups.values())))
+    ax.legend(frameon=False, ncols=len(groups), loc="lower center", bbox_to_anchor=(0.5, 1))
+    return fig
+
+
+def confusion(counts: Integer[Tensor, "K K"], class_names: Sequence[str], *, hits: str = "#0072b2") -> Figure:
+    """A confusion matrix with its numbers: rows are labels, columns predictions; the pixels that are right lie on the diagonal."""
+    fig, axes = new_figure(1.5 + 0.85 * len(counts), 1.2 + 0.7 * len(counts))
+    ax: Axes = axes[0, 0]
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    ax.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1.4)
+    for i, row in enumerate(counts.tolist()):
+        ax.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, fill=False, edgecolor=hits, linewidth=2.5))
+        for j, count in enumerate(row):
+            ax.text(j, i, f"{count:,}", ha="center", va="center", fontsize=12, color=INK)
+    ax.set_xticks(range(len(counts)), class_names, rotation=30, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(counts)), class_names)
+    ax.set(xlabel="predicted as", ylabel="labelled as")
+    ax.spines[:].set_visible(False)
+    return fig
+
+
+def grids(rows: Mapping[str, tuple[Grid, int]], extent: tuple[int, int], marks: Mapping[str, int] | None = None) -> Figure:
+    """Where the units of several maps sit along one axis of the image: a row a map (name -> its grid and number of units).
+
+    extent: the first and last pixel shown; the image itself is the row of a `Grid()`. marks: for a row, the unit to be ringed.
+    """
+    marks = marks or {}
+    fig, axes = new_figure(10, 0.55 * len(rows) + 0.9)
+    ax: Axes = axes[0, 0]
+    for y, (name, (grid, units)) in enumerate(reversed(list(rows.items()))):
+        centres = np.array([float(grid.centre + i * grid.stride) for i in range(units)])
+        seen = (centres >= extent[0]) & (centres <= extent[1])
+        size = float(np.clip(14 * float(grid.stride) ** 0.55, 10, 95))
+        ax.scatter(centres[seen], np.full(int(seen.sum()), y), s=size, color=SERIES[0][0], zorder=3, edgecolor="white", linewidth=0.4)
+        if name in marks:
+            x = float(grid.centre + marks[name] * grid.stride)
+            ax.scatter([x], [y], s=230, facecolor="none", edgecolor="#d55e00", linewidth=2.2, zorder=4)
+            ax.annotate(f"unit {marks[name]}", (x, y), (0, 11), textcoords="offset points", ha="center", fontsize=10, color="#a04000")
+    ax.axvspan(-0.5, extent[1] + 0.5, color="#f0e442", alpha=0.25, zorder=0)
+    ax.set_yticks(range(len(rows)), list(reversed(rows)))
+    ax.set(
+        xlim=(extent[0] - 1, extent[1] + 1), ylim=(-0.6, len(rows) - 0.2), xlabel="pixel of the image (shaded); left of 0 lies the padding"
+    )
+    ax.grid(axis="x", color=GRID_GREY, linewidth=0.5)
+    return fig

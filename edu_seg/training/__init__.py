@@ -1,0 +1,25 @@
+"""Training: one loop for any device and number of processes, scoring, checkpoints that are whole or refused, resumption."""
+
+from edu_seg.training.checkpoints import Checkpoint, CorruptCheckpoint, write_atomically
+from edu_seg.training.checkpoints import find as find_checkpoint
+from edu_seg.training.checkpoints import load as load_checkpoint
+from edu_seg.training.evaluation import evaluate, make_accelerator
+from edu_seg.training.loop import NotFinite, fit
+from edu_seg.training.optimisation import FitConfig, lr_factor, make_optimiser, parameter_groups, poly
+
+__all__ = [
+    "Checkpoint",
+    "CorruptCheckpoint",
+    "FitConfig",
+    "NotFinite",
+    "evaluate",
+    "find_checkpoint",
+    "fit",
+    "load_checkpoint",
+    "lr_factor",
+    "make_accelerator",
+    "make_optimiser",
+    "parameter_groups",
+    "poly",
+    "write_atomically",
+]

@@ -1,0 +1,287 @@
+"""`fit`: the training loop.
+
+It stands on Hugging Face Accelerate, because then one loop serves a CPU, a GPU and several processes, with or without mixed
+precision, and this package holds no code for process groups, autocast or loss scaling. What decides the result stays visible here:
+the order of the images, the shares of the processes, the loss of a divided batch.
+"""
+
+import contextlib
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from accelerate import Accelerator
+from jaxtyping import UInt8
+from numpy import ndarray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from edu_seg.losses import Loss
+from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore, write_atomically
+from edu_seg.training.evaluation import Samples, evaluate, make_accelerator, make_loader
+from edu_seg.training.optimisation import FitConfig, lr_factor, make_optimiser, set_lr
+from edu_seg.training.pictures import Display, predictions_png, spread
+from edu_seg.training.randomness import epoch_batches, pieces_of, seed_everything
+from edu_seg.training.run_folder import RunFolder
+
+UNIT = 2.0**18
+"""A sum over pixels is first divided by this, and the gradient by the rest of the true number once that is known: it keeps half
+precision in range, and a power of two costs no precision."""
+
+CHECK_EVERY = 25
+"""Steps between two looks at the loss. Each look makes a GPU wait."""
+
+
+@runtime_checkable
+class HasEpochs(Protocol):
+    """A data set whose augmentation depends on the epoch, such as `datasets.Seeded`."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+
+class NotFinite(ArithmeticError):
+    """The loss has become nan or infinite."""
+
+
+def fit(
+    model: nn.Module,
+    train_data: Samples,
+    val_data: Samples,
+    loss: Loss,
+    config: FitConfig,
+    run_dir: str | os.PathLike[str],
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    palette: UInt8[ndarray, "K 3"] | None = None,
+    display: Display = lambda image: image,
+    description: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> list[dict[str, Any]]:
+    """Train `model` and leave everything about the run in the folder `run_dir`; return the lines of its `metrics.jsonl`.
+
+    A line holds epoch (from 1), step, loss (the mean over the epoch's counted pixels), lr, the four scores on `val_data`, iou (per
+    class; None where absent) and seconds. After an epoch without validation the scores are missing. The model ends with the last
+    epoch's weights; those of the best mIoU are in `checkpoints/best.safetensors`.
+
+    - Each epoch is a new order of the images; what does not fill a whole batch is left out of that epoch.
+    - The loss and gradient of a step are those of the whole batch, however it is shared among processes and `accumulation` pieces:
+      totals and normalisers are added up over all of them before the division. (Batch normalisation and dropout still see shares.)
+    - Everything random depends on (seed, epoch, process) alone. So a run that was killed, at any moment, and is continued with
+      `resume=True` ends, on one CPU process, with bit for bit the weights of an uninterrupted run.
+    - palette: the classes' colours in the pictures (`predictions/epoch_001.png`; `epoch_000` is before training); without it there
+      are none. display: turns a model's input back into an image in 0..1, for the pictures.
+    - description: JSON values stored with the configuration and compared on resuming, such as the model's name and options.
+
+    Raises FileExistsError where the folder has a run and `resume` is False; ValueError where a resumed run's settings differ or the
+    data do not fill one batch; CorruptCheckpoint; NotFinite where the loss is no longer a number (the last checkpoint is kept);
+    OSError where a file cannot be written (the earlier one is kept).
+    """
+    accelerator = make_accelerator(config.device, config.mixed_precision)
+    run = _Run(accelerator, model, train_data, val_data, loss, config, RunFolder(run_dir), num_classes, ignore_index, palette, display)
+    stored = {"fit": asdict(config), "num_classes": num_classes, "train_images": run.num_images, **dict(description or {})}
+    try:
+        run.begin(stored, resume)
+        for epoch in range(run.epoch + 1, config.epochs + 1):
+            run.one_epoch(epoch)
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"Stopped in epoch {run.epoch + 1}. {run.folder.path} holds {run.epoch} whole epochs: go on with resume.")
+        raise
+    finally:
+        accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
+        model.__dict__.pop("forward", None)  # Accelerate leaves its own there; the class has the right one
+    return run.history
+
+
+class _Run:
+    """A run in progress: what `fit` was given, and how far it is."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: nn.Module,
+        train_data: Samples,
+        val_data: Samples,
+        loss: Loss,
+        config: FitConfig,
+        folder: RunFolder,
+        num_classes: int,
+        ignore_index: int,
+        palette: ndarray | None,
+        display: Display,
+    ) -> None:
+        self.accelerator, self.config, self.folder = accelerator, config, folder
+        self.train_data, self.val_data = train_data, val_data
+        self.num_classes, self.ignore_index = num_classes, ignore_index
+        self.palette, self.display = palette, display
+        self.num_images = len(train_data)
+        self._check_batch()
+        self.total_steps = config.epochs * (self.num_images // config.batch_size)
+        self.epoch, self.step = 0, 0  # done so far
+        self.best: float | None = None
+        self.history: list[dict[str, Any]] = []
+        self.loss = loss.to(accelerator.device)
+        if config.sync_batch_norm and accelerator.device.type == "cuda" and accelerator.num_processes > 1:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        self.model = model.to(accelerator.device)
+        self.optimiser = make_optimiser(self.model, config)
+        self.wrapped: nn.Module = self.model  # with Accelerate around it, once `begin` has prepared it
+
+    def _check_batch(self) -> None:
+        batch, processes, pieces = self.config.batch_size, self.accelerator.num_processes, self.config.accumulation
+        if self.num_images < batch:
+            raise ValueError(f"batch_size = {batch}, but there are only {self.num_images} training images: take a smaller batch.")
+        if batch < processes * pieces:
+            raise ValueError(
+                f"batch_size = {batch} is the whole batch of an optimiser step and cannot be shared by {processes} processes × "
+                f"{pieces} accumulation pieces: take at least {processes * pieces}."
+            )
+
+    def begin(self, stored: dict[str, Any], resume: bool) -> None:
+        """Start the run's folder, or take the run up where its folder has it."""
+        checkpoint = self.folder.open(stored, resume=resume)
+        if checkpoint:
+            restore(checkpoint, self.model, self.optimiser)
+            self.epoch, self.step, self.best = checkpoint.epoch, checkpoint.step, checkpoint.best
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(checkpoint.extra["loss_scale"])
+        self.history = self.folder.metrics_until(self.epoch)
+        self.accelerator.wait_for_everyone()  # all have read before one writes
+        if self.accelerator.is_main_process:
+            self.folder.start(stored, self.history)
+        self.stored = stored
+        self.wrapped, self.prepared = self.accelerator.prepare(self.model, self.optimiser)
+        if not checkpoint:
+            self._draw()
+            self._save(is_best=False)
+
+    def one_epoch(self, epoch: int) -> None:
+        """Train for an epoch, validate, and store all that came of it; only then does the epoch count as done."""
+        start = time.perf_counter()
+        seed_everything(self.config.seed, epoch, self.accelerator.process_index)
+        if isinstance(self.train_data, HasEpochs):
+            self.train_data.set_epoch(epoch)
+        mean_loss = self._train(epoch)
+        self.epoch = epoch
+        lr = self.config.lr * lr_factor(self.config, self.step - 1, self.total_steps)
+        record = {"epoch": epoch, "step": self.step, "loss": mean_loss, "lr": lr} | self._validate()
+        self._store(record | {"seconds": round(time.perf_counter() - start, 3)})
+
+    def _train(self, epoch: int) -> float:
+        """All optimiser steps of an epoch; the mean loss over its counted pixels."""
+        config, accelerator = self.config, self.accelerator
+        batches = epoch_batches(self.num_images, config.batch_size, config.seed, epoch)
+        shares = [pieces_of(batch, config.accumulation, accelerator.process_index, accelerator.num_processes) for batch in batches]
+        pieces = iter(make_loader(self.train_data, [piece for share in shares for piece in share], accelerator.device, config.num_workers))
+        sums = torch.zeros(2, device=accelerator.device)
+        self.wrapped.train()
+        with tqdm(total=len(batches), desc=f"epoch {epoch}/{config.epochs}", leave=False, disable=not self._shows_bars) as bar:
+            for number in range(1, len(batches) + 1):
+                sums += self._optimiser_step(pieces)
+                if number % CHECK_EVERY == 0 or number == len(batches):
+                    bar.set_postfix(loss=f"{self._mean(sums, epoch):.4f}")
+                bar.update()
+        return self._mean(sums, epoch)
+
+    def _optimiser_step(self, pieces: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+        """One step of the optimiser on one batch; its (total, normaliser) over all processes and pieces."""
+        accelerator, config = self.accelerator, self.config
+        sums = torch.zeros(2, device=accelerator.device)
+        for piece in range(config.accumulation):
+            images, labels = next(pieces)
+            last = piece == config.accumulation - 1
+            with contextlib.nullcontext() if last else accelerator.no_sync(self.wrapped):
+                total, normaliser = self.loss.terms(self.wrapped(images), labels)
+                # The processes' gradients are averaged; this makes it their sum.
+                accelerator.backward(total * (accelerator.num_processes / UNIT))
+            sums += torch.stack([total.detach(), normaliser.detach()])
+        sums = torch.as_tensor(accelerator.reduce(sums, "sum"))
+        if config.normalise_loss:
+            self._scale_gradients(UNIT / torch.where(sums[1] > 0, sums[1], 1))
+        else:
+            self._scale_gradients(torch.full_like(sums[1], UNIT))
+        if config.clip is not None:
+            accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
+        set_lr(self.optimiser, lr_factor(config, self.step, self.total_steps))
+        self.prepared.step()
+        self.prepared.zero_grad()
+        self.step += 1
+        return sums
+
+    def _scale_gradients(self, factor: Tensor) -> None:
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+
+    def _mean(self, sums: Tensor, epoch: int) -> float:
+        total, normaliser = sums.tolist()
+        if not math.isfinite(total):
+            raise NotFinite(
+                f"The loss became {total} in epoch {epoch}, at or before step {self.step}. {self.folder.path} keeps epoch {epoch - 1}. "
+                f"Take a smaller learning rate (now {self.config.lr}), a warm-up or gradient clipping."
+            )
+        return total / max(normaliser, 1e-30)
+
+    def _validate(self) -> dict[str, Any]:
+        """The four scores and each class's IU, in epochs with validation."""
+        if self.epoch % self.config.validate_every and self.epoch != self.config.epochs:
+            return {}
+        if self.accelerator.num_processes > 1:
+            for buffer in self.model.buffers():  # running means are each process's own; those of process 0 are the model's
+                torch.distributed.broadcast(buffer, 0)
+        matrix = evaluate(
+            self.wrapped,
+            self.val_data,
+            self.num_classes,
+            batch_size=self.config.val_batch_size,
+            ignore_index=self.ignore_index,
+            accelerator=self.accelerator,
+            num_workers=self.config.num_workers,
+            progress=self.config.progress,
+        )
+        return matrix.scores() | {"iou": matrix.iou.tolist()}
+
+    def _store(self, record: dict[str, Any]) -> None:
+        score = record.get("mean_iou")
+        is_best = score is not None and (self.best is None or score > self.best)
+        self.best = score if is_best else self.best
+        self.history.append(record)
+        self._draw()
+        if self.accelerator.is_main_process:
+            self.folder.add_metrics(record)
+        self._save(is_best)
+        if self._shows_bars:
+            shown = "" if score is None else f"   mean IU {score:.4f}{'  (best)' if is_best else ''}"
+            tqdm.write(
+                f"epoch {self.epoch}/{self.config.epochs}   loss {record['loss']:.4f}{shown}   {record['seconds']:.1f} s", file=sys.stderr
+            )
+
+    def _draw(self) -> None:
+        if self.accelerator.is_main_process and self.config.pictures and self.palette is not None:
+            indices = spread(self.config.pictures, len(self.val_data))
+            picture = predictions_png(self.accelerator.unwrap_model(self.wrapped), self.val_data, indices, self.palette, self.display)
+            write_atomically(self.folder.predictions / f"epoch_{self.epoch:03d}.png", picture)
+
+    def _save(self, is_best: bool) -> None:
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            checkpoint = Checkpoint(
+                epoch=self.epoch,
+                step=self.step,
+                model=self.model.state_dict(),
+                optimiser=optimiser_states(self.model, self.optimiser),
+                config=self.stored,
+                best=self.best,
+                extra={"loss_scale": scaler.state_dict() if scaler else {}},
+            )
+            self.folder.save(checkpoint, is_best=is_best)
+        self.accelerator.wait_for_everyone()
+
+    @property
+    def _shows_bars(self) -> bool:
+        return self.config.progress and self.accelerator.is_main_process
