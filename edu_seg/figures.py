@@ -74,13 +74,13 @@ def as_picture(image: Float[Tensor, "3 H W"]) -> UInt8[ndarray, "H W 3"]:
 
 
 def patterned(labels: Integer[Tensor, "H W"], palette: UInt8[ndarray, "K 3"], scale: int = 6) -> UInt8[ndarray, "h w 3"]:
-    """A label map enlarged `scale` times, each class in its colour and hatch; void (255) is white."""
+    """A label map enlarged `scale` times, each class in its colour and (from scale 2 on) hatch; void (255) is white."""
     big = labels.numpy().repeat(scale, 0).repeat(scale, 1)
     colours = np.full((256, 3), VOID, np.uint8)
     colours[: len(palette)] = palette
     picture = colours[big].astype(np.float32)
     y, x = map(np.asarray, np.indices(big.shape))
-    for k in range(len(palette)):
+    for k in range(len(palette)) if scale > 1 else ():
         lines = np.logical_or.reduce(
             [stripe % PERIOD < LINE for stripe in _stripes(HATCHES[k % len(HATCHES)], y, x)] or [np.zeros_like(big, bool)]
         )
@@ -124,6 +124,23 @@ def pictures(rows: Sequence[Sequence[ndarray]], titles: Sequence[str] = (), row_
     return fig
 
 
+def numbered(maps: Mapping[str, Integer[Tensor, "H W"]], palette: UInt8[ndarray, "K 3"], *, side: float = 2.8) -> Figure:
+    """Small label maps (title -> map) side by side, each pixel a square in its class's colour with the class's index; void is `v`."""
+    fig, axes = new_figure(side * len(maps), side + 0.4, len(maps))
+    for ax, (title, labels) in zip(axes[0], maps.items(), strict=True):
+        ax.imshow(patterned(labels, palette, 1), interpolation="nearest")
+        for (i, j), k in np.ndenumerate(labels.numpy()):
+            dark = k < len(palette) and palette[k].sum() < 330
+            ax.text(j, i, "v" if k == 255 else str(k), ha="center", va="center", fontsize=15, color="white" if dark else "black")
+        ax.set_title(title)
+        ax.set(xticks=[], yticks=[])
+        for edge in range(max(labels.shape) + 1):
+            ax.axhline(edge - 0.5, color=GRID_GREY, linewidth=1)
+            ax.axvline(edge - 0.5, color=GRID_GREY, linewidth=1)
+        ax.spines[:].set_visible(False)
+    return fig
+
+
 def four_tasks(image: Float[Tensor, "3 H W"], labels: Integer[Tensor, "H W"], class_names: Sequence[str], palette: ndarray) -> Figure:
     """One scene, four questions: which classes (classification), where (boxes), what is each pixel, and of which object.
 
@@ -148,10 +165,10 @@ def four_tasks(image: Float[Tensor, "3 H W"], labels: Integer[Tensor, "H W"], cl
     axes[0, 3].imshow(photo)
     for number, (k, inside) in enumerate(things, start=1):
         rows, columns = np.where(inside)
-        corner = columns.min() - 0.5, rows.min() - 0.5
-        size = np.ptp(columns) + 1, np.ptp(rows) + 1
-        axes[0, 1].add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=4))
-        axes[0, 1].add_patch(Rectangle(corner, *size, fill=False, edgecolor=palette[k] / 255, linewidth=2.2))
+        corner = float(columns.min()) - 0.5, float(rows.min()) - 0.5
+        width, height = float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1
+        for colour, line in (("white", 4.0), (palette[k] / 255, 2.2)):
+            axes[0, 1].add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line))
         axes[0, 1].annotate(
             class_names[k], corner, (2, 3), textcoords="offset points", fontsize=10, bbox={"facecolor": "white", "pad": 1.5, "lw": 0}
         )
@@ -161,12 +178,12 @@ def four_tasks(image: Float[Tensor, "3 H W"], labels: Integer[Tensor, "H W"], cl
 
 
 def objects(labels: Integer[Tensor, "H W"]) -> list[tuple[int, ndarray]]:
-    """(class, mask) of each connected region that is neither background (0) nor void (255)."""
+    """(class, mask) of each connected region (corners count) that is neither background (0) nor void (255)."""
     found = []
     for k in labels.unique().tolist():
         if k in (0, 255):
             continue
-        regions, count = ndimage.label((labels == k).numpy())  # pyright: ignore[reportGeneralTypeIssues]
+        regions, count = ndimage.label((labels == k).numpy(), np.ones((3, 3)))  # pyright: ignore[reportGeneralTypeIssues]
         found += [(k, regions == number) for number in range(1, count + 1)]
     return found
 
@@ -203,6 +220,20 @@ def confusion(counts: Integer[Tensor, "K K"], class_names: Sequence[str], *, hit
     return fig
 
 
+def heat(kernels: Mapping[str, Float[Tensor, "k k"]], *, side: float = 2.6) -> Figure:
+    """Small kernels side by side (title -> kernel), each number written into its square; one scale of colour for all."""
+    fig, axes = new_figure(side * len(kernels), side + 0.4, len(kernels))
+    largest = max(float(kernel.abs().max()) for kernel in kernels.values())
+    for ax, (title, kernel) in zip(axes[0], kernels.items(), strict=True):
+        ax.imshow(kernel.numpy(), cmap="PuOr", vmin=-2.5 * largest, vmax=2.5 * largest)
+        for (i, j), value in np.ndenumerate(kernel.numpy()):
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=10)
+        ax.set_title(title)
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    return fig
+
+
 def grids(rows: Mapping[str, tuple[Grid, int]], extent: tuple[int, int], marks: Mapping[str, int] | None = None) -> Figure:
     """Where the units of several maps sit along one axis of the image: a row a map (name -> its grid and number of units).
 
@@ -221,7 +252,7 @@ def grids(rows: Mapping[str, tuple[Grid, int]], extent: tuple[int, int], marks: 
             ax.scatter([x], [y], s=230, facecolor="none", edgecolor="#d55e00", linewidth=2.2, zorder=4)
             ax.annotate(f"unit {marks[name]}", (x, y), (0, 11), textcoords="offset points", ha="center", fontsize=10, color="#a04000")
     ax.axvspan(-0.5, extent[1] + 0.5, color="#f0e442", alpha=0.25, zorder=0)
-    ax.set_yticks(range(len(rows)), list(reversed(rows)))
+    ax.set_yticks(range(len(rows)), list(rows)[::-1])
     ax.set(
         xlim=(extent[0] - 1, extent[1] + 1), ylim=(-0.6, len(rows) - 0.2), xlabel="pixel of the image (shaded); left of 0 lies the padding"
     )

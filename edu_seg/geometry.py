@@ -16,6 +16,7 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, 
     With `ceil_mode` the last window may hang over the end, but has to begin inside the input or its left padding, as in
     Caffe and PyTorch. Raises ValueError where not even one window fits.
     """
+    _check_window(kernel_size, stride, padding, dilation)
     span = size + 2 * padding - dilation * (kernel_size - 1) - 1
     steps = -(-span // stride) if ceil_mode else span // stride
     if ceil_mode and steps * stride >= size + padding:
@@ -31,10 +32,25 @@ def output_size(size: int, kernel_size: int, stride: int = 1, padding: int = 0, 
 def transposed_output_size(
     size: int, kernel_size: int, stride: int = 1, padding: int = 0, dilation: int = 1, output_padding: int = 0
 ) -> int:
-    """Units that a transposed convolution makes of `size` units: the sizes of `output_size`, read from right to left."""
+    """Units that a transposed convolution makes of `size` units: the sizes of `output_size`, read from right to left.
+
+    Raises ValueError where the padding cuts all of them off.
+    """
+    _check_window(kernel_size, stride, padding, dilation)
     if size < 1:
         raise ValueError(f"a transposed convolution needs at least one unit, got {size}")
-    return (size - 1) * stride + dilation * (kernel_size - 1) + 1 - 2 * padding + output_padding
+    made = (size - 1) * stride + dilation * (kernel_size - 1) + 1 - 2 * padding + output_padding
+    if made < 1:
+        raise ValueError(f"a padding of {padding} cuts more off than {size} units make, so nothing is left: use less padding")
+    return made
+
+
+def _check_window(kernel_size: int, stride: int, padding: int, dilation: int) -> None:
+    if min(kernel_size, stride, dilation) < 1 or padding < 0:
+        raise ValueError(
+            f"kernel_size {kernel_size}, stride {stride}, padding {padding} and dilation {dilation} make no window: "
+            "a padding is at least 0, the others at least 1"
+        )
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ class CrossEntropy(Loss):
     """Multinomial logistic loss on every pixel that is not void (FCN section 4).
 
     weight: one factor a class, for class balancing (`class_weights`); the mean is then over the weights, as in PyTorch.
-    keep, cell: patch sampling, see `sample_patches`; 1.0 uses every pixel.
+    keep, cell: patch sampling, see `sample_patches`; 1.0 uses every pixel. Raises ValueError where they are out of range.
     """
 
     def __init__(self, weight: Float[Tensor, " K"] | None = None, ignore_index: int = 255, *, keep: float = 1.0, cell: int = 1) -> None:
         super().__init__()
+        _check_sampling(keep, cell)
         self.weight: Tensor | None
         self.register_buffer("weight", weight)
         self.ignore_index, self.keep, self.cell = ignore_index, keep, cell
@@ -63,9 +64,10 @@ class AuxiliaryLoss(Loss):
         self.main, self.auxiliary_weight = main, weight
 
     def terms(self, logits: tuple[Tensor, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The main loss's normaliser serves both: they are read at the same pixels."""
+        """The main loss's normaliser serves both: they are read at the same pixels, sampled ones included."""
+        with torch.random.fork_rng(devices=()):  # the second call then draws the same patches
+            auxiliary, _ = self.main.terms(logits[1], labels)
         total, normaliser = self.main.terms(logits[0], labels)
-        auxiliary, _ = self.main.terms(logits[1], labels)
         return total + self.auxiliary_weight * auxiliary, normaliser
 
 
@@ -97,18 +99,22 @@ def sample_patches(
     units see (FCN section 3.4). The paper drops units of the coarse map: `cell` is then the stride, and the batch grows by 1 / keep.
     Drawn on the CPU from `generator` (or torch's global one), so that the draw is the same on every device.
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep is the share of cells that stay, in (0, 1], got {keep}")
-    if cell < 1:
-        raise ValueError(f"cell is a size in pixels, at least 1, got {cell}")
+    _check_sampling(keep, cell)
     n, height, width = labels.shape
     drop = torch.rand(n, -(-height // cell), -(-width // cell), generator=generator) >= keep
     drop = drop.repeat_interleave(cell, 1).repeat_interleave(cell, 2)[:, :height, :width]
     return labels.masked_fill(drop.to(labels.device), ignore_index)
 
 
+def _check_sampling(keep: float, cell: int) -> None:
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep is the share of cells that stay, in (0, 1], got {keep}")
+    if cell < 1:
+        raise ValueError(f"cell is a size in pixels, at least 1, got {cell}")
+
+
 def class_weights(
-    label_maps: Iterable[Int64[Tensor, "*pixels"]], num_classes: int, *, power: float = 1.0, ignore_index: int = 255
+    label_maps: Iterable[Int64[Tensor, "..."]], num_classes: int, *, power: float = 1.0, ignore_index: int = 255
 ) -> Float[Tensor, " K"]:
     """Median frequency balancing: weight_c = (median frequency / frequency_c) ** power.
 
@@ -119,9 +125,10 @@ def class_weights(
     pixels, seen = torch.zeros(num_classes, dtype=torch.float64), torch.zeros(num_classes, dtype=torch.float64)
     for labels in label_maps:
         known = labels[labels != ignore_index]
-        counts = torch.bincount(known.flatten(), minlength=num_classes)
-        if len(counts) > num_classes:
-            raise ValueError(_strange_label(len(counts) - 1, num_classes, ignore_index))
+        strange = known[(known < 0) | (known >= num_classes)]
+        if len(strange):
+            raise ValueError(_strange_label(int(strange[0]), num_classes, ignore_index))
+        counts = torch.bincount(known, minlength=num_classes).cpu()
         pixels += counts
         seen += (counts > 0) * counts.sum()
     if not pixels.any():

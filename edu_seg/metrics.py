@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor
 
 
@@ -42,7 +42,7 @@ class ConfusionMatrix:
         last = max(num_classes - 1, -1 if ignore_index is None else ignore_index)
         self._cells: Int64[Tensor, "rows columns"] = torch.zeros(last - self._first + 3, num_classes + 2, dtype=torch.int64, device=device)
 
-    def update(self, preds: Int[Tensor, "*pixels"], labels: Int[Tensor, "*pixels"]) -> None:
+    def update(self, preds: Integer[Tensor, "*pixels"], labels: Integer[Tensor, "*pixels"]) -> None:
         """Counts one batch. Both are integer class maps of one shape, on any device. Raises ValueError on other shapes or dtypes."""
         if preds.shape != labels.shape:
             raise ValueError(
@@ -52,9 +52,10 @@ class ConfusionMatrix:
             if values.is_floating_point() or values.dtype == torch.bool:
                 raise ValueError(f"{name} must hold integer class indices, got {values.dtype}")
         rows, columns = self._cells.shape
-        row = labels.to(self._cells.device, torch.int32).clamp(self._first - 1, self._first + rows - 2)
-        column = preds.to(self._cells.device, torch.int32).clamp(-1, self.num_classes)
-        index = row.sub_(self._first - 1).mul_(columns).add_(column).add_(1).flatten()
+        dtype = torch.int16 if rows * columns < 2**15 else torch.int32  # the narrowest is the fastest
+        row = _between(labels, self._first - 1, self._first + rows - 2, dtype).to(self._cells.device)
+        column = _between(preds, -1, self.num_classes, dtype).to(self._cells.device)
+        index = row.sub(self._first - 1).mul_(columns).add_(column).add_(1).flatten()
         self._cells += _histogram(index, rows * columns).view(rows, columns)
 
     def merge(self, other: "ConfusionMatrix") -> None:
@@ -143,13 +144,20 @@ class ConfusionMatrix:
         return f"ConfusionMatrix(num_classes={self.num_classes}, ignore_index={self.ignore_index}, pixels={int(self._cells.sum())})"
 
 
+def _between(values: Tensor, lowest: int, highest: int, dtype: torch.dtype) -> Tensor:
+    """The values clamped, then as `dtype`. Narrow types are widened first, since the limits need not fit into them."""
+    wide = values.int() if values.element_size() < 4 else values
+    return wide.clamp(lowest, highest).to(dtype)
+
+
 def _histogram(index: Int[Tensor, " n"], bins: int) -> Int64[Tensor, " bins"]:
     """How often each of 0..bins-1 occurs. `bincount` is fastest on a CPU but makes a GPU wait to learn the size of its result."""
-    if index.device.type == "cpu":
-        return torch.bincount(index, minlength=bins)
-    return torch.zeros(bins, dtype=torch.int64, device=index.device).scatter_add_(
-        0, index.long(), torch.ones_like(index, dtype=torch.int64)
-    )
+    return torch.bincount(index, minlength=bins) if index.device.type == "cpu" else _scattered_histogram(index, bins)
+
+
+def _scattered_histogram(index: Int[Tensor, " n"], bins: int) -> Int64[Tensor, " bins"]:
+    counts = torch.zeros(bins, dtype=torch.int64, device=index.device)
+    return counts.scatter_add_(0, index.long(), torch.ones_like(index, dtype=torch.int64))
 
 
 def boundary_band(labels: Int64[Tensor, "N H W"], width: int, ignore_index: int = 255) -> Bool[Tensor, "N H W"]:

@@ -48,10 +48,9 @@ class Trunk(nn.Sequential):
 def window(layer: nn.Module) -> tuple[int, int, int]:
     """(kernel, stride, padding) of one layer, the same along both axes; (1, 1, 0) for a layer that looks at single units."""
     if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        sizes = [_both_axes(layer, name) for name in ("kernel_size", "stride", "padding")]
-        if isinstance(layer, nn.Conv2d) and layer.dilation != (1, 1):
-            sizes[0] = layer.dilation[0] * (sizes[0] - 1) + 1
-        return sizes[0], sizes[1], sizes[2]
+        kernel_size, stride, padding = (_both_axes(layer, name) for name in ("kernel_size", "stride", "padding"))
+        dilation = 1 if isinstance(layer, nn.AvgPool2d) else _both_axes(layer, "dilation")
+        return dilation * (kernel_size - 1) + 1, stride, padding
     if isinstance(layer, nn.ReLU | nn.Dropout | nn.BatchNorm2d | nn.LocalResponseNorm):
         return 1, 1, 0
     if isinstance(layer, Block):
@@ -64,8 +63,8 @@ def window(layer: nn.Module) -> tuple[int, int, int]:
 def _both_axes(layer: nn.Module, name: str) -> int:
     value = getattr(layer, name)
     pair: Sequence[int] = value if isinstance(value, tuple) else (value, value)
-    if pair[0] != pair[1]:
-        raise TypeError(f"{type(layer).__name__} has the {name} {value}: a trunk's layers are the same along both axes")
+    if isinstance(value, str) or pair[0] != pair[1]:
+        raise TypeError(f"{type(layer).__name__} has the {name} {value!r}: a trunk's layers take one number for both axes")
     return pair[0]
 
 

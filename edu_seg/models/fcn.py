@@ -101,6 +101,8 @@ class FCN(nn.Module):
         """
         if coarser.skips != self.skips[: len(coarser.skips)] or len(coarser.skips) >= len(self.skips):
             raise ValueError(f"a net with the skips {self.skips} cannot start from one with {coarser.skips}: it takes the first of them")
+        if coarser.skip_scales != self.skip_scales[: len(coarser.skips)]:
+            raise ValueError(f"the skips are scaled by {self.skip_scales} here and by {coarser.skip_scales} there: build both alike")
         if coarser.num_classes != self.num_classes:
             raise ValueError(
                 f"a net of {self.num_classes} classes cannot start from one of {coarser.num_classes}: build both for the same classes"
@@ -171,7 +173,7 @@ def fcn(
     row = VARIANTS[name]
     trunk = backbones.build(backbone or row.backbone, pretrained=pretrained, **trunk_options)
     top = top or ("average_pool" if trunk_options.get("average_pool") else row.top)
-    skips = row.skips if skips is None else skips
+    skips = row.skips if skips is None else tuple(skips)
     scales = row.skip_scales if skips == row.skips else ()
     return FCN(trunk, num_classes, top, skips, skip_scales=scales, upsampling=upsampling)
 

@@ -58,7 +58,6 @@ def make_loader(
         collate_fn=collate,
         num_workers=num_workers,
         pin_memory=on_gpu,
-        generator=torch.Generator(),  # so that making an iterator draws nothing from the global one
     )
     for images, labels in loader:
         yield images.to(accelerator_device, non_blocking=on_gpu), labels.to(accelerator_device, non_blocking=on_gpu)

@@ -67,7 +67,7 @@ def fit(
 
     A line holds epoch (from 1), step, loss (the mean over the epoch's counted pixels), lr, the four scores on `val_data`, iou (per
     class; None where absent) and seconds. After an epoch without validation the scores are missing. The model ends with the last
-    epoch's weights; those of the best mIoU are in `checkpoints/best.safetensors`.
+    epoch's weights, in evaluation mode; those of the best mIoU are in `checkpoints/best.safetensors`.
 
     - Each epoch is a new order of the images; what does not fill a whole batch is left out of that epoch.
     - The loss and gradient of a step are those of the whole batch, however it is shared among processes and `accumulation` pieces:
@@ -90,11 +90,12 @@ def fit(
         for epoch in range(run.epoch + 1, config.epochs + 1):
             run.one_epoch(epoch)
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"Stopped in epoch {run.epoch + 1}. {run.folder.path} holds {run.epoch} whole epochs: go on with resume.")
+        interrupt.add_note(f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {run.saved} whole epochs: go on with resume.")
         raise
     finally:
         accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
         model.__dict__.pop("forward", None)  # Accelerate leaves its own there; the class has the right one
+        model.eval()
     return run.history
 
 
@@ -122,7 +123,7 @@ class _Run:
         self.num_images = len(train_data)
         self._check_batch()
         self.total_steps = config.epochs * (self.num_images // config.batch_size)
-        self.epoch, self.step = 0, 0  # done so far
+        self.epoch, self.step, self.saved = 0, 0, 0  # done so far; saved: epochs in the last checkpoint
         self.best: float | None = None
         self.history: list[dict[str, Any]] = []
         self.loss = loss.to(accelerator.device)
@@ -148,6 +149,7 @@ class _Run:
         if checkpoint:
             restore(checkpoint, self.model, self.optimiser)
             self.epoch, self.step, self.best = checkpoint.epoch, checkpoint.step, checkpoint.best
+            self.saved = checkpoint.epoch
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(checkpoint.extra["loss_scale"])
         self.history = self.folder.metrics_until(self.epoch)
@@ -186,6 +188,8 @@ class _Run:
                 if number % CHECK_EVERY == 0 or number == len(batches):
                     bar.set_postfix(loss=f"{self._mean(sums, epoch):.4f}")
                 bar.update()
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):  # by the last step, unseen by a loss
+            sums[0] = math.nan
         return self._mean(sums, epoch)
 
     def _optimiser_step(self, pieces: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
@@ -244,7 +248,7 @@ class _Run:
             num_workers=self.config.num_workers,
             progress=self.config.progress,
         )
-        return matrix.scores() | {"iou": matrix.iou.tolist()}
+        return matrix.scores() | {"iou": [None if math.isnan(iou) else iou for iou in matrix.iou.tolist()]}  # JSON has no nan
 
     def _store(self, record: dict[str, Any]) -> None:
         score = record.get("mean_iou")
@@ -263,8 +267,8 @@ class _Run:
 
     def _draw(self) -> None:
         if self.accelerator.is_main_process and self.config.pictures and self.palette is not None:
-            indices = spread(self.config.pictures, len(self.val_data))
-            picture = predictions_png(self.accelerator.unwrap_model(self.wrapped), self.val_data, indices, self.palette, self.display)
+            samples = [self.val_data[index] for index in spread(self.config.pictures, len(self.val_data))]
+            picture = predictions_png(self.accelerator.unwrap_model(self.wrapped), samples, self.palette, self.display)
             write_atomically(self.folder.predictions / f"epoch_{self.epoch:03d}.png", picture)
 
     def _save(self, is_best: bool) -> None:
@@ -281,6 +285,7 @@ class _Run:
             )
             self.folder.save(checkpoint, is_best=is_best)
         self.accelerator.wait_for_everyone()
+        self.saved = self.epoch
 
     @property
     def _shows_bars(self) -> bool:

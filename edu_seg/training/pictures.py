@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from edu_seg.datasets.files import VOID_COLOUR
-from edu_seg.training.evaluation import Samples
 
 GAP = 4
 """White pixels between tiles."""
@@ -52,13 +51,12 @@ def spread(count: int, size: int) -> list[int]:
     return [int((k + 0.5) * size / count) for k in range(count)]
 
 
-def predictions_png(model: nn.Module, data: Samples, indices: list[int], palette: UInt8[ndarray, "K 3"], display: Display) -> bytes:
-    """A PNG with a row image | labels | prediction for each index. `display` turns a model's input back into an image in 0..1."""
+def predictions_png(model: nn.Module, samples: list[tuple[Tensor, Tensor]], palette: UInt8[ndarray, "K 3"], display: Display) -> bytes:
+    """A PNG with a row image | labels | prediction for each sample. `display` turns a model's input back into an image in 0..1."""
     device = next(model.parameters()).device
     model.eval()
     rows = []
-    for index in indices:
-        image, labels = data[index]
+    for image, labels in samples:
         with torch.inference_mode():
             preds = model(image[None].to(device)).argmax(1)[0].cpu().numpy()
         rows.append([to_bytes_image(display(image)), colours(labels.numpy(), palette), colours(preds, palette)])

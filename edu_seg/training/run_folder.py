@@ -5,7 +5,6 @@ killed between the two; a resumed run then drops that line and writes it again.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,14 +77,7 @@ class RunFolder:
 
 
 def _to_json(record: Mapping[str, Any]) -> str:
-    """JSON has no nan: an absent class's score becomes null."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, list):
-            return [clean(item) for item in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return json.dumps({key: clean(value) for key, value in record.items()}, ensure_ascii=False, allow_nan=False)
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], where: Path) -> None:

@@ -1,0 +1,294 @@
+"""The command line: python -m edu_seg train | evaluate | predict | models.
+
+What is imported at the top is little, so that help comes quickly; each command imports what it needs. A mistake of the user's
+(an unknown preset, a missing folder, a damaged checkpoint) is one line on stderr and exit code 2; set EDU_SEG_TRACEBACK=1 to see
+where it came from.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edu_seg.presets import Preset
+    from edu_seg.training import Checkpoint, FitConfig
+
+
+def train(
+    preset: str,
+    run: Path | None = None,
+    data: Path | None = None,
+    sbd: Path | None = None,
+    stage_from: Path | None = None,
+    resume: bool = False,
+    random_weights: bool = False,
+    limit: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    accumulation: int | None = None,
+    lr: float | None = None,
+    mixed_precision: str | None = None,
+    num_workers: int | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Train a preset's model; several processes by `torchrun -m edu_seg train ...`.
+
+    Args:
+        preset: Its name, such as shapes-cpu or camvid-cpu; an unknown name lists them all.
+        run: The folder that everything is written to [default: runs/PRESET].
+        data: The data set's folder [default: its usual name below the folder that EDU_SEG_DATA names].
+        sbd: SBD's folder: adds its training images to VOC's.
+        stage_from: A run or checkpoint of the coarser net that this one starts from.
+        resume: Go on with the run in the folder, or start it if there is none.
+        random_weights: Start from random weights where the preset takes ImageNet's.
+        limit: Use only so many images of each list, for a try.
+        epochs: Instead of the preset's, as are all that follow.
+        batch_size: Images per optimiser step, over all processes.
+        accumulation: Pieces that a batch is computed in, to save memory.
+        lr: The first learning rate.
+        mixed_precision: no, bf16 or fp16.
+        num_workers: Processes that load images.
+        device: auto, cpu, cuda or mps.
+        seed: Of everything random.
+        quiet: No progress bars.
+    """
+    from edu_seg import presets
+    from edu_seg.datasets.transforms import denormalise
+    from edu_seg.training import fit
+    from edu_seg.training.randomness import seed_everything
+
+    chosen = presets.get(preset)
+    folder = run or Path("runs") / preset
+    changes = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "accumulation": accumulation,
+        "lr": lr,
+        "mixed_precision": mixed_precision,
+        "num_workers": num_workers,
+        "device": device,
+        "seed": seed,
+    }
+    config = _config(chosen, {name: value for name, value in changes.items() if value is not None}, quiet)
+    chosen = replace(chosen, pretrained=chosen.pretrained and not random_weights)
+    root, sbd_root = (str(path) if path else None for path in (data, sbd))
+    train_base, val_base = (presets.labelled_set(chosen.data, root, split, sbd_root) for split in ("train", "val"))
+    seed_everything(config.seed, 0)
+    model = _model_to_train(chosen, train_base.num_classes, folder, stage_from, resume)
+    fit(
+        model,
+        presets.training_set(chosen.data, train_base, config.seed, limit),
+        presets.evaluation_set(val_base, limit),
+        presets.make_loss(chosen, train_base, limit),
+        config,
+        folder,
+        num_classes=train_base.num_classes,
+        palette=train_base.palette,
+        display=denormalise,
+        description=chosen.description(preset, train_base),
+        resume=resume,
+    )
+    if os.environ.get("RANK", "0") == "0":  # torchrun's first process
+        print(f"{folder}: trained. Scores: python -m edu_seg evaluate {folder}")
+
+
+def _config(preset: "Preset", changes: dict[str, Any], quiet: bool) -> "FitConfig":
+    """The preset's settings with the user's. A smaller batch has fewer pieces where it must."""
+    if "batch_size" in changes and "accumulation" not in changes:
+        changes["accumulation"] = min(preset.fit.accumulation, changes["batch_size"])
+    return replace(preset.fit, **changes, progress=not quiet)
+
+
+def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from: Path | None, resume: bool) -> "nn.Module":
+    """The preset's model; for a staged one with the coarser net's weights in it."""
+    from edu_seg.training.checkpoints import LAST
+
+    taken_up = resume and (folder / "checkpoints" / LAST).exists()
+    model = (replace(preset, pretrained=False) if taken_up else preset).build(num_classes)
+    if stage_from is not None:
+        if preset.stage_from is None:
+            raise ValueError("--stage-from: this preset does not start from another net.")
+        coarser, _ = _trained_model(stage_from)
+        model.stage_from(coarser)  # type: ignore[operator]
+    elif preset.stage_from is not None and not taken_up:
+        raise ValueError(f"this preset starts from a trained {preset.stage_from}: train that first, then give --stage-from RUN.")
+    return model
+
+
+def _trained_model(run_or_checkpoint: Path) -> "tuple[nn.Module, Checkpoint]":
+    """The model that a run has trained, in evaluation mode, with nothing but the checkpoint to go by."""
+    from edu_seg import models
+    from edu_seg.training import find_checkpoint, load_checkpoint
+
+    path = find_checkpoint(run_or_checkpoint)
+    checkpoint = load_checkpoint(path, optimiser=False)
+    if "model" not in checkpoint.config:
+        raise ValueError(f"{path}: does not say which model it is of; only runs of `python -m edu_seg train` can be used here.")
+    stored = checkpoint.config["model"]
+    model = models.build(stored["name"], stored["num_classes"], **stored["options"])
+    model.load_state_dict(checkpoint.model)
+    return model.eval(), checkpoint
+
+
+def evaluate(
+    run: Annotated[Path, tyro.conf.Positional],
+    data: Path | None = None,
+    split: str = "val",
+    limit: int | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> None:
+    """Print the four scores and each class's IU of a trained model.
+
+    Args:
+        run: A run's folder (its best checkpoint) or a checkpoint file.
+        data: The data set's folder [default: below the folder that EDU_SEG_DATA names].
+        split: val, or another list of the set.
+        limit: Only so many images.
+        device: auto, cpu, cuda or mps.
+        quiet: No progress bar.
+    """
+    from edu_seg import presets, training
+
+    model, checkpoint = _trained_model(run)
+    base = presets.labelled_set(presets.DataSpec.from_json(checkpoint.config["data"]), str(data) if data else None, split)
+    accelerator = training.make_accelerator(device)
+    matrix = training.evaluate(
+        model.to(accelerator.device),
+        presets.evaluation_set(base, limit),
+        base.num_classes,
+        accelerator=accelerator,
+        progress=not quiet,
+    )
+    if accelerator.is_main_process:
+        print(f"{run}, epoch {checkpoint.epoch}, {len(base) if limit is None else min(limit, len(base))} images of {split}")
+        print(matrix.table(base.classes))
+
+
+def predict(
+    run: Annotated[Path, tyro.conf.Positional], images: Annotated[list[Path], tyro.conf.Positional], out: Path, device: str = "auto"
+) -> None:
+    """Segment images: for each a palette PNG of the classes (NAME.png) and an overlay (NAME_overlay.png).
+
+    Args:
+        run: A run's folder (its best checkpoint) or a checkpoint file.
+        images: Image files of any size; greyscale and transparent ones are turned into RGB.
+        out: The folder to write to.
+        device: auto, cpu, cuda or mps.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from edu_seg.datasets.files import overlay, write_palette_png
+    from edu_seg.training import make_accelerator
+
+    _check_names(images)
+    model, checkpoint = _trained_model(run)
+    model.to(make_accelerator(device).device)
+    palette, size = np.array(checkpoint.config["palette"], np.uint8), checkpoint.config["data"]["size"]
+    out.mkdir(parents=True, exist_ok=True)
+    for path in images:
+        image = _read_rgb(path)
+        labels = _segment(model, image, size)
+        write_palette_png(out / f"{path.stem}.png", labels, palette)
+        Image.fromarray(overlay(image, labels, palette)).save(out / f"{path.stem}_overlay.png")
+        print(f"{path} -> {out / path.stem}.png, {path.stem}_overlay.png")
+
+
+def _check_names(images: Sequence[Path]) -> None:
+    """Raise ValueError where two images would be written to one name."""
+    seen: dict[str, Path] = {}
+    for path in images:
+        if path.stem in seen:
+            raise ValueError(f"{seen[path.stem]} and {path} would both be written to {path.stem}.png: predict them one at a time.")
+        seen[path.stem] = path
+
+
+def _read_rgb(path: Path) -> Any:
+    """An image file as uint8 (H, W, 3), turned upright; ValueError for what has no eight-bit colours."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            if file.mode.startswith(("I", "F")):
+                raise ValueError(f"{path}: mode {file.mode}, more than 8 bits a channel: save it as 8-bit RGB or greyscale first.")
+            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such image.") from None
+    except (OSError, SyntaxError) as error:
+        raise OSError(f"{path}: truncated or not an image ({error}).") from error
+
+
+def _segment(model: "nn.Module", image: Any, size: Sequence[int] | None) -> Any:
+    """Labels (H, W) of an RGB image. Where the model was trained on resized images, the image is brought to that height first."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    from edu_seg.datasets.transforms import evaluation_transform
+
+    height, width = image.shape[:2]
+    pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
+    if size is not None:
+        seen = (size[0], max(1, round(width * size[0] / height)))
+        pixels = interpolate(pixels[None], seen, mode="bilinear", align_corners=False, antialias=True)[0]
+    pixels, _ = evaluation_transform()(pixels, torch.zeros(pixels.shape[1:], dtype=torch.int64))
+    with torch.inference_mode():
+        logits = model(pixels[None].to(next(model.parameters()).device))
+        return interpolate(logits, (height, width), mode="bilinear", align_corners=False).argmax(1)[0].cpu().numpy()
+
+
+def models() -> None:
+    """List the models: name, number of learnable parameters for 21 classes, paper."""
+    import torch
+
+    from edu_seg.models import MODELS, PAPERS, build
+
+    width = max(map(len, MODELS))
+    print(f"{'model':<{width}}  {'parameters':>12}  paper")
+    for name in MODELS:
+        with torch.device("meta"):  # shapes without numbers: no memory, no time
+            count = sum(p.numel() for p in build(name).parameters() if p.requires_grad)
+        print(f"{name:<{width}}  {count:>12,}  {PAPERS[name]}")
+
+
+ABOUT = "Train, score and use segmentation models; each command has its own --help."
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "models": models}
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for a mistake of the user's, 130 where the run was interrupted."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="python -m edu_seg", description=ABOUT, args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+        )
+    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
+        if os.environ.get("EDU_SEG_TRACEBACK"):
+            raise
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print(f"error: {' '.join(text.split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(*getattr(interrupt, "__notes__", ["Interrupted."]), file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

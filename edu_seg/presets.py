@@ -1,0 +1,180 @@
+"""What `python -m edu_seg train` and the notebooks train: each preset a row that says where its numbers come from."""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
+
+from edu_seg import models
+from edu_seg.datasets import CamVid, Shapes, VOCSegmentation
+from edu_seg.datasets.transforms import Seeded, evaluation_transform, training_transform
+from edu_seg.losses import CrossEntropy, Loss, class_weights
+from edu_seg.training import FitConfig
+
+LabelledSet = Shapes | CamVid | VOCSegmentation
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which images, and what is done to them.
+
+    kind: shapes, camvid or voc. size: (height, width) that images are resized to, or None (Shapes: the scenes' size). counts: how
+    many scenes of Shapes are for training and validation. crop, scale, flip, jitter, blur: as in `training_transform`.
+    """
+
+    kind: str
+    size: tuple[int, int] | None = None
+    counts: tuple[int, int] = (0, 0)
+    crop: tuple[int, int] | None = None
+    scale: tuple[float, float] | None = None
+    flip: float = 0.0
+    jitter: float = 0.0
+    blur: float = 0.0
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "DataSpec":
+        """The specification that a run stored: JSON has lists for tuples."""
+        fixed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**fixed)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model, data and settings. `stage_from` names the preset whose trained net this one starts from."""
+
+    source: str
+    model: str
+    data: DataSpec
+    fit: FitConfig
+    options: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+    stage_from: str | None = None
+    balance: float | None = None  # power of the median-frequency class weights; None: no weights
+
+    def build(self, num_classes: int) -> nn.Module:
+        """The model, with new or ImageNet weights."""
+        return models.build(self.model, num_classes, pretrained=self.pretrained, **self.options)
+
+    def description(self, name: str, base: LabelledSet) -> dict[str, Any]:
+        """What a run stores, so that its model can be built, its data found and its classes named without this table."""
+        model = {"name": self.model, "num_classes": base.num_classes, "options": self.options}
+        classes = {"classes": list(base.classes), "palette": base.palette.tolist()}
+        return {"preset": name, "model": model, "data": asdict(self.data), "balance": self.balance, **classes}
+
+
+def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | None = None) -> LabelledSet:
+    """The set without transforms. `split`: train or val, or another list's name of a set on disk.
+
+    Raises FileNotFoundError where the data are not there; ValueError for an unknown kind or split.
+    """
+    if spec.kind == "shapes":
+        if split not in ("train", "val"):
+            raise ValueError(f"split = {split!r}: Shapes has train and val.")
+        part = ("train", "val").index(split)
+        return Shapes(spec.counts[part], size=spec.size or 96, seed=part)
+    if spec.kind == "camvid":
+        return CamVid(root, split, spec.size, cache=spec.size is not None)
+    if spec.kind == "voc":
+        return VOCSegmentation(root, "train_aug" if sbd_root and split == "train" else split, sbd_root if split == "train" else None)
+    raise ValueError(f"data kind {spec.kind!r}: there are shapes, camvid and voc.")
+
+
+def training_set(spec: DataSpec, base: LabelledSet, seed: int, limit: int | None = None) -> Seeded:
+    """`base`, or its first `limit` images, with the augmentation, whose chance depends on (seed, epoch, index)."""
+    transform = training_transform(spec.crop, scale=spec.scale, flip=spec.flip, jitter=spec.jitter, blur=spec.blur)
+    return Seeded(_first(base, limit), transform, seed)
+
+
+def evaluation_set(base: LabelledSet, limit: int | None = None) -> Seeded:
+    """`base`, or its first `limit` images, as the model expects its input, with no augmentation."""
+    return Seeded(_first(base, limit), evaluation_transform())
+
+
+def _first(base: LabelledSet, limit: int | None) -> Dataset[tuple[Tensor, Tensor]]:
+    return base if limit is None else Subset(base, range(min(limit, len(base))))
+
+
+def make_loss(preset: Preset, base: LabelledSet, limit: int | None = None) -> Loss:
+    """Cross-entropy over the pixels that are not void, with class weights where the preset asks for them."""
+    if preset.balance is None:
+        return CrossEntropy()
+    count = len(base) if limit is None else min(limit, len(base))
+    return CrossEntropy(class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance))
+
+
+def get(name: str) -> Preset:
+    """The preset called `name`. Raises ValueError listing the names for an unknown one."""
+    if name not in PRESETS:
+        raise ValueError(f"no preset is called {name!r}: there are {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+VOC = DataSpec("voc")
+"""Whole images, each of its own size, as the paper has them; so a batch is computed one image at a time. No augmentation: mirroring and
+jittering brought the authors no noticeable improvement (section 4.3)."""
+
+PAPER = FitConfig(epochs=175, batch_size=20, accumulation=20, lr=1e-4, momentum=0.9, weight_decay=5e-4, schedule="constant")
+PAPER_SOURCE = (
+    "Long, Shelhamer and Darrell 2015, section 4.3: SGD with momentum 0.9, batches of 20 images, fixed rates of 1e-3, 1e-4 and 5e-5 "
+    "for AlexNet, VGG-16 and GoogLeNet, weight decay 5e-4, doubled rate for biases; section 4.1: at least 175 epochs."
+)
+STAGED_SOURCE = PAPER_SOURCE + " Section 4.2: started from the coarser net, at a rate 100 times smaller."
+HEAVY = FitConfig(
+    epochs=12, batch_size=1, lr=1e-10, momentum=0.99, weight_decay=5e-4, schedule="constant", normalise_loss=False, validate_every=4
+)
+HEAVY_SOURCE = (
+    "Released solver.prototxt of the voc-fcn nets and PAMI 2017, section 4.3 (heavy learning): one image, momentum 0.99, loss summed over "
+    "pixels. 100,000 iterations are about 12 epochs of the 8,498 SBD images."
+)
+
+PRESETS: dict[str, Preset] = {
+    "fcn32s-voc": Preset(PAPER_SOURCE, "fcn32s", VOC, PAPER, pretrained=True),
+    "fcn16s-voc": Preset(STAGED_SOURCE, "fcn16s", VOC, replace(PAPER, lr=1e-6), stage_from="fcn32s-voc"),
+    "fcn8s-voc": Preset(STAGED_SOURCE, "fcn8s", VOC, replace(PAPER, lr=1e-8), stage_from="fcn16s-voc"),
+    "fcn8s-at-once-voc": Preset(PAPER_SOURCE + " PAMI 2017, section 4.3: at once.", "fcn8s_at_once", VOC, PAPER, pretrained=True),
+    "fcn-alexnet-voc": Preset(
+        PAPER_SOURCE + " In place of Caffe's AlexNet, torchvision's, of which there are ImageNet weights.",
+        "fcn_alexnet",
+        VOC,
+        replace(PAPER, lr=1e-3),
+        {"backbone": "alexnet"},
+        pretrained=True,
+    ),
+    "fcn-googlenet-voc": Preset(
+        PAPER_SOURCE + " From random weights, since there are none for this form: the paper's score is out of reach.",
+        "fcn_googlenet",
+        VOC,
+        replace(PAPER, lr=5e-5),
+    ),
+    "fcn32s-voc-heavy": Preset(HEAVY_SOURCE, "fcn32s", VOC, HEAVY, pretrained=True),
+    "fcn16s-voc-heavy": Preset(HEAVY_SOURCE, "fcn16s", VOC, replace(HEAVY, lr=1e-12), stage_from="fcn32s-voc-heavy"),
+    "fcn8s-voc-heavy": Preset(HEAVY_SOURCE, "fcn8s", VOC, replace(HEAVY, lr=1e-14), stage_from="fcn16s-voc-heavy"),
+    "shapes-cpu": Preset(
+        "Ours: a first try that takes seconds on a laptop and needs no data.",
+        "fcn8s",
+        DataSpec("shapes", size=(64, 64), counts=(256, 32), flip=0.5),
+        FitConfig(epochs=8, batch_size=8, optimiser="adamw", lr=3e-3, weight_decay=1e-2, norm_decay=False, val_batch_size=16),
+        {"backbone": "vgg_small", "dropout": 0.1},
+        balance=0.5,
+    ),
+    "camvid-cpu": Preset(
+        "Ours: two cores and a quarter of an hour. Poly rate: DeepLab v2, section 4.1; square root of SegNet's median-frequency weights.",
+        "fcn8s",
+        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(240, 320), flip=0.5, jitter=0.3),
+        FitConfig(epochs=30, batch_size=8, optimiser="adamw", lr=3e-3, weight_decay=1e-2, norm_decay=False, warmup=50, val_batch_size=4),
+        {"backbone": "vgg_small", "dropout": 0.1},
+        balance=0.5,
+    ),
+    "camvid-fcn8s": Preset(
+        "FCN-8s at once (PAMI 2017, section 4.3) at CamVid's full size, for one GPU; optimiser and augmentation are ours.",
+        "fcn8s_at_once",
+        DataSpec("camvid", scale=(0.5, 2.0), crop=(360, 480), flip=0.5, jitter=0.3),
+        FitConfig(
+            epochs=100, batch_size=8, optimiser="adamw", lr=1e-4, weight_decay=1e-2, warmup=100, mixed_precision="bf16", num_workers=4
+        ),
+        pretrained=True,
+        balance=0.5,
+    ),
+}
+"""name → preset."""
