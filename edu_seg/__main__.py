@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def train(
     preset: str,
-    run: Path | None = None,
+    run: Annotated[Path | None, tyro.conf.arg(aliases=["--run-dir"])] = None,
     data: Path | None = None,
     sbd: Path | None = None,
     stage_from: Path | None = None,
@@ -46,7 +46,7 @@ def train(
 
     Args:
         preset: Its name, such as shapes-cpu or camvid-cpu; an unknown name lists them all.
-        run: The folder that everything is written to [default: runs/PRESET].
+        run: The folder that everything is written to [default: runs/PRESET]; torchrun takes --run for its own, so there write --run-dir.
         data: The data set's folder [default: its usual name below the folder that EDU_SEG_DATA names].
         sbd: SBD's folder: adds its training images to VOC's.
         stage_from: A run or checkpoint of the coarser net that this one starts from.

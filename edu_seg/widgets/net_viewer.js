@@ -30,8 +30,7 @@ export default {
       button.onclick = () => { state.scene = i; draw(); };
       return button;
     });
-    const label = element("label", root);
-    element("span", label, {}, "Net ");
+    const label = element("label", root, { className: "net" }, "Net");
     const slider = element("input", label, { type: "range", min: 0, max: nets.length - 1, step: 1, value: 0 });
     const stops = element("div", root, { className: "stops", ariaHidden: "true" });
     nets.forEach((name) => element("span", stops, {}, name));
@@ -62,7 +61,8 @@ export default {
     const legend = element("div", root, { className: "row" });
     classes.forEach((name, k) => {
       const item = element("span", legend);
-      element("span", item, { className: "swatch" }).style.background = `rgb(${palette[k]})`;
+      const swatch = element("canvas", item, { width: 36, height: 24, className: "swatch" });
+      paint(swatch.getContext("2d"), classColour([k]), 36, 24, () => 0);
       element("span", item, {}, name);
     });
 
@@ -75,15 +75,19 @@ export default {
       draw();
     }
 
-    function paint(context, colourOf) {
-      const picture = context.createImageData(width * scale, height * scale);
-      for (let y = 0, at = 0; y < height * scale; y++) {
-        for (let x = 0; x < width * scale; x++, at += 4) {
-          const [r, g, b] = colourOf(Math.floor(y / scale) * width + Math.floor(x / scale), y, x);
+    function paint(context, colourOf, columns, rows, indexOf) {
+      const picture = context.createImageData(columns, rows);
+      for (let y = 0, at = 0; y < rows; y++) {
+        for (let x = 0; x < columns; x++, at += 4) {
+          const [r, g, b] = colourOf(indexOf(y, x), y, x);
           picture.data.set([r, g, b, 255], at);
         }
       }
       context.putImageData(picture, 0, 0);
+    }
+
+    function pixel(y, x) {
+      return Math.floor(y / scale) * width + Math.floor(x / scale);
     }
 
     function classColour(map) {
@@ -106,7 +110,7 @@ export default {
       views.forEach(({ canvas, caption, name: view }, i) => {
         const context = canvas.getContext("2d");
         context.imageSmoothingEnabled = false;
-        if (painters[i]) paint(context, painters[i]);
+        if (painters[i]) paint(context, painters[i], width * scale, height * scale, pixel);
         else if (image.complete && image.naturalWidth) context.drawImage(image, 0, 0, width * scale, height * scale);
         for (const [colour, line] of [["#fff", 3], ["#000", 1]]) {
           context.strokeStyle = colour;

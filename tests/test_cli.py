@@ -1,0 +1,222 @@
+"""python -m edu_seg from end to end on generated scenes, and what it says to a user's mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from edu_seg import models, presets
+from edu_seg.__main__ import COMMANDS, main
+from edu_seg.datasets import Shapes
+from edu_seg.presets import PRESETS, DataSpec, Preset
+from edu_seg.training import find_checkpoint, load_checkpoint
+
+SMALL = DataSpec("shapes", size=(32, 48), counts=(8, 3), flip=0.5)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_preset() -> Iterator[None]:
+    """`shapes-cpu` with a handful of small scenes, and signals as they were."""
+    handler, whole = signal.getsignal(signal.SIGTERM), PRESETS["shapes-cpu"]
+    PRESETS["shapes-cpu"] = replace(whole, data=SMALL, fit=replace(whole.fit, batch_size=4))
+    yield
+    PRESETS["shapes-cpu"] = whole
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch."""
+    run = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "--preset", "shapes-cpu", "--run", str(run), "--epochs", "1", "--device", "cpu", "--quiet"]) == 0
+    return run
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr of a command that must fail with exit code 2."""
+    assert main([str(a) for a in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_train_leaves_a_run_that_says_what_it_is(trained: Path) -> None:
+    config = json.loads((trained / "config.json").read_text())
+    assert config["preset"] == "shapes-cpu"
+    assert config["model"]["name"] == "fcn8s"
+    assert config["model"]["options"]["backbone"] == "vgg_small"
+    assert config["classes"] == list(Shapes.classes)
+    assert config["fit"]["epochs"] == 1
+    assert (trained / "predictions" / "epoch_001.png").is_file()
+    assert load_checkpoint(find_checkpoint(trained)).config == config
+
+
+def test_evaluate_prints_the_scores_that_training_found(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(trained), "--device", "cpu", "--quiet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    record = json.loads((trained / "metrics.jsonl").read_text())
+    printed = {line.rsplit(maxsplit=1)[0]: line.rsplit(maxsplit=1)[1] for line in lines[2:] if " " in line}
+    for score in ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"):
+        assert printed[score.replace("_", " ")] == f"{100 * record[score]:.1f}"
+    assert set(Shapes.classes) < set(printed)
+
+
+@pytest.mark.parametrize(("mode", "size"), [("RGB", (48, 32)), ("L", (31, 57)), ("RGBA", (7, 5)), ("P", (1, 1))])
+def test_predict_writes_a_palette_png_and_an_overlay(trained: Path, tmp_path: Path, mode: str, size: tuple[int, int]) -> None:
+    Image.effect_noise(size, 80).convert("RGB").convert(mode).save(tmp_path / "scene.png")
+    assert main(["predict", str(trained), str(tmp_path / "scene.png"), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    with Image.open(tmp_path / "out" / "scene.png") as labels, Image.open(tmp_path / "out" / "scene_overlay.png") as overlay:
+        assert labels.mode == "P"
+        assert overlay.mode == "RGB"
+        assert labels.size == overlay.size == size
+        assert np.array(labels).max() < len(Shapes.classes)
+        assert labels.getpalette()[: Shapes.palette.size] == Shapes.palette.flatten().tolist()  # type: ignore[index]
+
+
+def test_predict_at_the_training_size_is_what_training_scored(trained: Path, tmp_path: Path) -> None:
+    image, _ = presets.labelled_set(SMALL, None, "val")[0]
+    Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy()).save(tmp_path / "scene.png")
+    main(["predict", str(trained), str(tmp_path / "scene.png"), "--out", str(tmp_path), "--device", "cpu"])
+    checkpoint = load_checkpoint(find_checkpoint(trained))
+    model = PRESETS["shapes-cpu"].build(len(Shapes.classes))
+    model.load_state_dict(checkpoint.model)
+    with torch.inference_mode():
+        scored = model.eval()(presets.evaluation_set(presets.labelled_set(SMALL, None, "val"))[0][0][None]).argmax(1)[0].numpy()
+    with Image.open(tmp_path / "scene.png") as labels:
+        assert (np.array(labels) == scored).mean() > 0.99  # the file has 8 bits a channel
+
+
+def test_resume_goes_on_and_a_second_start_does_not(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--preset", "shapes-cpu", "--run", str(trained), "--epochs", "1", "--device", "cpu", "--quiet"]
+    assert "there is a run in this folder" in fails(capsys, *command)
+    assert main([*command, "--resume"]) == 0
+    assert "fit.lr" in fails(capsys, *command, "--resume", "--lr", "1")
+
+
+def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDU_SEG_DATA", raising=False)
+    assert "camvid-cpu, camvid-fcn8s" in fails(capsys, "train", "--preset", "camvid")
+    assert "EDU_SEG_DATA" in fails(capsys, "train", "--preset", "camvid-cpu", "--run", tmp_path / "run")
+    assert str(tmp_path / "gone") in fails(capsys, "train", "--preset", "camvid-cpu", "--data", tmp_path / "gone")
+    assert "neither a checkpoint nor a run" in fails(capsys, "evaluate", tmp_path / "gone")
+    assert "split = 'test'" in fails(capsys, "evaluate", trained, "--split", "test")
+    assert "no such image" in fails(capsys, "predict", trained, tmp_path / "gone.png", "--out", tmp_path)
+    (tmp_path / "text.png").write_text("no image")
+    assert "text.png: truncated or not an image" in fails(capsys, "predict", trained, tmp_path / "text.png", "--out", tmp_path)
+    Image.new("I;16", (4, 4)).save(tmp_path / "deep.png")
+    assert "8 bits" in fails(capsys, "predict", trained, tmp_path / "deep.png", "--out", tmp_path)
+    assert "both be written" in fails(capsys, "predict", trained, tmp_path / "a.png", tmp_path / "a.jpg", "--out", tmp_path)
+    assert "fcn32s-voc: train that first" in fails(
+        capsys, "train", "--preset", "fcn16s-voc", "--data", _voc(tmp_path), "--run", tmp_path / "r"
+    )
+    (tmp_path / "half.safetensors").write_bytes(find_checkpoint(trained).read_bytes()[:1000])
+    assert "half.safetensors: damaged or half written" in fails(capsys, "evaluate", tmp_path / "half.safetensors")
+
+
+def _voc(root: Path) -> Path:
+    """A data set of one pair in VOC's layout."""
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(root / "JPEGImages" / "one.jpg")
+    Image.new("P", (8, 8)).save(root / "SegmentationClass" / "one.png")
+    for split in ("train", "val"):
+        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("one\n")
+    return root
+
+
+def test_a_staged_preset_starts_from_the_coarser_run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = replace(PRESETS["shapes-cpu"], stage_from="shapes-coarse")
+    coarse = replace(fine, stage_from=None, model="fcn16s")
+    monkeypatch.setitem(PRESETS, "shapes-coarse", coarse)
+    monkeypatch.setitem(PRESETS, "shapes-fine", fine)
+    common = ["--epochs", "1", "--device", "cpu", "--quiet", "--limit", "4"]
+    assert main(["train", "--preset", "shapes-coarse", "--run", str(tmp_path / "coarse"), *common]) == 0
+    stage = ["--lr", "0", "--stage-from", str(tmp_path / "coarse")]  # at rate 0 the weights stay what they were
+    assert main(["train", "--preset", "shapes-fine", "--run", str(tmp_path / "fine"), *common, *stage]) == 0
+    before, after = (load_checkpoint(find_checkpoint(tmp_path / name)).model for name in ("coarse", "fine"))
+    torch.testing.assert_close(after["score_skips.pool4.weight"], before["score_skips.pool4.weight"])
+    assert before["score_skips.pool4.weight"].any()
+
+
+def test_models_lists_every_model_with_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[1:]}
+    assert list(rows) == list(models.MODELS)
+    assert "134,362,751" in rows["fcn8s"]
+    assert "Long, Shelhamer and Darrell 2015" in rows["fcn8s"]
+
+
+def test_help_names_the_commands_and_imports_no_torch() -> None:
+    code = "import sys; from edu_seg.__main__ import COMMANDS, main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, timeout=60)
+    assert done.stdout.endswith("False\n")
+    for command in ("train", "evaluate", "predict", "models"):
+        assert command in done.stdout
+
+
+def test_a_terminated_command_stops_as_an_interrupted_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped() -> None:
+        """Stop."""
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note("Stopped in epoch 2.")
+            raise
+
+    monkeypatch.setitem(COMMANDS, "models", stopped)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "Stopped in epoch 2.\n"
+
+
+# Presets
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_cites_its_source_and_builds(name: str) -> None:
+    preset = PRESETS[name]
+    assert len(preset.source) > 40
+    assert name.endswith("cpu") or "section" in preset.source
+    assert preset.stage_from is None or preset.stage_from in PRESETS
+    with torch.device("meta"):
+        replace(preset, pretrained=False).build(21)
+
+
+def test_the_papers_settings() -> None:
+    """FCN, section 4.3, and the released solvers."""
+    rates = {"fcn-alexnet-voc": 1e-3, "fcn32s-voc": 1e-4, "fcn-googlenet-voc": 5e-5}
+    for name, lr in rates.items():
+        fit = PRESETS[name].fit
+        assert (fit.lr, fit.momentum, fit.batch_size, fit.weight_decay, fit.bias_lr, fit.bias_decay) == (lr, 0.9, 20, 5e-4, 2, 0)
+    heavy = {name: PRESETS[f"{name}-voc-heavy"].fit for name in ("fcn32s", "fcn16s", "fcn8s")}
+    assert [fit.lr for fit in heavy.values()] == [1e-10, 1e-12, 1e-14]
+    assert all((fit.momentum, fit.batch_size, fit.normalise_loss) == (0.99, 1, False) for fit in heavy.values())
+
+
+def test_a_run_finds_its_data_again_from_its_own_file() -> None:
+    stored = json.loads(json.dumps(PRESETS["camvid-cpu"].description("camvid-cpu", Shapes(1))))
+    assert DataSpec.from_json(stored["data"]) == PRESETS["camvid-cpu"].data
+
+
+def test_unknown_names_are_listed() -> None:
+    with pytest.raises(ValueError, match="there are fcn32s-voc"):
+        presets.get("fcn")
+    with pytest.raises(ValueError, match="shapes, camvid and voc"):
+        presets.labelled_set(DataSpec("coco"), None, "train")
+
+
+def test_class_weights_are_made_where_a_preset_asks_for_them() -> None:
+    base = presets.labelled_set(SMALL, None, "train")
+    plain = Preset("", "fcn8s", SMALL, PRESETS["shapes-cpu"].fit)
+    assert "weight" not in presets.make_loss(plain, base).state_dict()
+    weight = presets.make_loss(replace(plain, balance=0.5), base).state_dict()["weight"]
+    assert weight[0] == weight[weight > 0].min()  # the background is the most frequent
