@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from numbers import Real
 from typing import Any
 
 
@@ -49,9 +50,9 @@ def check(claim_id: str, measured: Any) -> None:
     claim = claims()[claim_id]
     expected, found = list(_flat(claim.expected)), list(_flat(measured))
     agrees = len(expected) == len(found) and all(_agree(a, b, claim.tolerance) for a, b in zip(expected, found, strict=True))
-    shown = f"within {claim.tolerance:g}" if claim.tolerance and agrees else _text(found)
-    printed = "" if claim.printed is None else f"printed {_text(list(_flat(claim.printed)))} · "
-    line = f"{claim.paper}, {claim.where} · {claim.statement} · {printed}expected {_text(expected)} · measured {shown}"
+    shown = f"within {claim.tolerance:g}" if claim.tolerance and agrees else _text(measured)
+    printed = "" if claim.printed is None else f"printed {_text(claim.printed)} · "
+    line = f"{claim.paper}, {claim.where} · {claim.statement} · {printed}expected {_text(claim.expected)} · measured {shown}"
     if not agrees:
         raise AssertionError(f"{line} · differs")
     print(f"{line} · {'ok' if claim.printed is None else 'erratum'}")
@@ -70,14 +71,16 @@ def _flat(value: Any) -> Iterable[Any]:
 def _agree(expected: Any, found: Any, tolerance: float) -> bool:
     if isinstance(expected, bool | str) or isinstance(found, bool | str):
         return type(expected) is type(found) and expected == found
+    if not isinstance(found, Real):
+        return False
     return math.isclose(expected, found, rel_tol=0, abs_tol=tolerance)
 
 
-def _text(values: list[Any]) -> str:
-    return " / ".join(map(_word, values))
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool | str):
+def _text(value: Any, joint: str = " / ") -> str:
+    """A value for the printed line: a list's parts apart by slashes, lists inside it in brackets."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        return joint.join(f"({_text(part, ', ')})" if isinstance(part, list | tuple) else _text(part) for part in value)
+    if isinstance(value, bool | str) or not isinstance(value, Real):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else f"{float(value):.6g}"

@@ -84,25 +84,26 @@ def patterned(labels: Integer[Tensor, "H W"], palette: UInt8[ndarray, "K 3"], sc
         lines = np.logical_or.reduce(
             [stripe % PERIOD < LINE for stripe in _stripes(HATCHES[k % len(HATCHES)], y, x)] or [np.zeros_like(big, bool)]
         )
-        if "." in HATCHES[k % len(HATCHES)] or "o" in HATCHES[k % len(HATCHES)]:
-            lines |= (y % PERIOD < LINE + 1) & (x % PERIOD < LINE + 1)
+        for mark, side in ((".", LINE + 1), ("o", LINE + 4)):
+            if mark in HATCHES[k % len(HATCHES)]:
+                lines |= ((y + PERIOD // 2) % PERIOD < side) & ((x + PERIOD // 2) % PERIOD < side)  # between the lines
         picture[lines & (big == k)] *= 0.72
     return picture.astype(np.uint8)
 
 
 def _stripes(hatch: str, y: ndarray, x: ndarray) -> list[ndarray]:
     """The coordinate across each family of parallel lines of a hatch."""
-    across = {"/": [x + y], "\\": [x - y], "-": [y], "|": [x], "+": [y, x], "x": [x + y, x - y]}
+    across = {"/": [x + y], "\\": [x - y], "-": [y], "|": [x], "+": [y, x], "x": [x + y, x - y], "*": [x + y, x - y, y]}
     return [stripe for mark in dict.fromkeys(hatch) for stripe in across.get(mark, [])]
 
 
-def class_legend(fig: Figure, class_names: Sequence[str], palette: UInt8[ndarray, "K 3"], *, void: bool = True) -> None:
-    """A line below the figure with the name, colour and hatch of each class."""
+def class_legend(fig: Figure, class_names: Sequence[str], palette: UInt8[ndarray, "K 3"], *, hatched: bool = True) -> None:
+    """A line below the figure with the name, colour and (if `hatched`, as the maps of `patterned` are) hatch of each class, and void."""
     handles = [
-        Patch(facecolor=palette[k] / 255, edgecolor=palette[k] / 255 * 0.6, hatch=HATCHES[k % len(HATCHES)], label=name)
+        Patch(facecolor=palette[k] / 255, edgecolor=palette[k] / 255 * 0.6, hatch=HATCHES[k % len(HATCHES)] if hatched else "", label=name)
         for k, name in enumerate(class_names)
     ]
-    handles += [Patch(facecolor="white", edgecolor=INK, label="void")] if void else []
+    handles.append(Patch(facecolor="white", edgecolor=INK, label="void"))
     fig.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=11, handlelength=1.6, columnspacing=1.2
     )
@@ -126,17 +127,17 @@ def pictures(rows: Sequence[Sequence[ndarray]], titles: Sequence[str] = (), row_
 
 def numbered(maps: Mapping[str, Integer[Tensor, "H W"]], palette: UInt8[ndarray, "K 3"], *, side: float = 2.8) -> Figure:
     """Small label maps (title -> map) side by side, each pixel a square in its class's colour with the class's index; void is `v`."""
-    fig, axes = new_figure(side * len(maps), side + 0.4, len(maps))
+    height, width = next(iter(maps.values())).shape
+    fig, axes = new_figure(side * len(maps), side * height / width + 0.9, len(maps))
     for ax, (title, labels) in zip(axes[0], maps.items(), strict=True):
         ax.imshow(patterned(labels, palette, 1), interpolation="nearest")
         for (i, j), k in np.ndenumerate(labels.numpy()):
             dark = k < len(palette) and palette[k].sum() < 330
-            ax.text(j, i, "v" if k == 255 else str(k), ha="center", va="center", fontsize=15, color="white" if dark else "black")
+            ax.text(j, i, "v" if k == 255 else str(k), ha="center", va="center", fontsize=13, color="white" if dark else "black")
         ax.set_title(title)
         ax.set(xticks=[], yticks=[])
-        for edge in range(max(labels.shape) + 1):
-            ax.axhline(edge - 0.5, color=GRID_GREY, linewidth=1)
-            ax.axvline(edge - 0.5, color=GRID_GREY, linewidth=1)
+        ax.hlines(np.arange(height + 1) - 0.5, -0.5, width - 0.5, color=GRID_GREY, linewidth=1)
+        ax.vlines(np.arange(width + 1) - 0.5, -0.5, height - 0.5, color=GRID_GREY, linewidth=1)
         ax.spines[:].set_visible(False)
     return fig
 
@@ -147,7 +148,7 @@ def four_tasks(image: Float[Tensor, "3 H W"], labels: Integer[Tensor, "H W"], cl
     Objects are the connected regions of a class, so take a scene in which none touches another of its class.
     """
     photo, things = as_picture(image), objects(labels)
-    fig, axes = new_figure(11, 3.3, 4)
+    fig, axes = new_figure(11.0, 3.3, 4)
     titles = (
         "classification:\na class for the image",
         "detection: a box and\na class for each object",
@@ -189,7 +190,12 @@ def objects(labels: Integer[Tensor, "H W"]) -> list[tuple[int, ndarray]]:
 
 
 def bars(groups: Mapping[str, Sequence[float]], labels: Sequence[str], ylabel: str, *, width: float = 8.0) -> Figure:
-    """Grouped bars, one colour and hatch for each entry of `groups` (name -> one value a label), with the values written above."""
+    """Grouped bars, one colour and hatch for each entry of `groups` (name -> one value a label), with the values written above.
+
+    Raises ValueError for more groups than there are colours.
+    """
+    if len(groups) > len(SERIES):
+        raise ValueError(f"{len(groups)} groups of bars, and colours for {len(SERIES)}: draw two figures")
     fig, axes = new_figure(width, 3.2)
     ax: Axes = axes[0, 0]
     step = 0.8 / len(groups)
@@ -220,6 +226,60 @@ def confusion(counts: Integer[Tensor, "K K"], class_names: Sequence[str], *, hit
     return fig
 
 
+def skips_diagram() -> Figure:
+    """FCN-32s, 16s and 8s: scores of three maps, added from coarse to fine, and where each net leaves for the image's size."""
+    fig, axes = new_figure(11, 4.2)
+    ax: Axes = axes[0, 0]
+    ax.set(xlim=(-0.3, 10.7), ylim=(-0.4, 4.3))
+    ax.axis("off")
+
+    def box(x: float, y: float, text: str, colour: str) -> None:
+        ax.text(
+            x, y, text, ha="center", va="center", fontsize=12, bbox={"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": INK}
+        )
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "") -> None:
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 22, "shrinkB": 24})
+        ax.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.16, text, ha="center", fontsize=12)
+
+    trunk = ["image", "pool1\n1/2", "pool2\n1/4", "pool3\n1/8", "pool4\n1/16", "pool5\n1/32", "fc7\n1/32"]
+    for i, text in enumerate(trunk):
+        box(1.35 * i + 0.3, 3.8, text, "#dcebf7")
+        if i:
+            arrow((1.35 * i - 1.05, 3.8), (1.35 * i + 0.3, 3.8))
+    for column, y, name, factor in ((6, 2.4, "FCN-32s", 32), (4, 1.3, "FCN-16s", 16), (3, 0.2, "FCN-8s", 8)):
+        x = 1.35 * column + 0.3
+        arrow((x, 3.8), (x, y))
+        box(x, y, "scores" if column == 6 else "scores +", "#fdf0d0")
+        arrow((x, y), (10.1, y), f"× {factor}" if column == 6 else "")
+        if column < 6:
+            ax.text(9.3, y + 0.16, f"× {factor}", ha="center", fontsize=12)
+        box(10.1, y, name, "#d9f0e3")
+    arrow((8.4, 2.4), (5.7, 1.3), "× 2")
+    arrow((5.7, 1.3), (4.35, 0.2), "× 2")
+    return fig
+
+
+def tents(heights: Sequence[float], stride: int) -> Figure:
+    """Bilinear upsampling along one axis: each unit lays down a tent of twice the stride, and where tents overlap they add."""
+    fig, axes = new_figure(9, 2.9)
+    ax: Axes = axes[0, 0]
+    pixels = np.arange(stride * (len(heights) + 1))
+    tent = 1 - np.abs(np.arange(2 * stride) - (stride - 0.5)) / stride
+    total = np.zeros(len(pixels))
+    for i, height in enumerate(heights):
+        span = pixels[i * stride : (i + 2) * stride]
+        total[span] += height * tent
+        ax.fill_between(span, height * tent, color=SERIES[i % 2][0], alpha=0.3, hatch=SERIES[i % 2][1], edgecolor="white", linewidth=0)
+        ax.plot([span.mean()] * 2, [0, height], color=GRID_GREY, linewidth=1, zorder=1)
+    ax.plot(pixels, total, color=INK, linewidth=2.2, marker="o", markersize=3.5, label="their sum, one value a pixel")
+    centres = [(i + 1) * stride - 0.5 for i in range(len(heights))]
+    ax.scatter(centres, heights, s=75, color="#d55e00", zorder=4, marker="D", label="coarse scores")
+    ax.set(xlabel="pixel of the upsampled map", ylabel="score", ylim=(0, 1.25 * max(heights)))
+    ax.legend(frameon=False, ncols=2, loc="upper right")
+    return fig
+
+
 def heat(kernels: Mapping[str, Float[Tensor, "k k"]], *, side: float = 2.6) -> Figure:
     """Small kernels side by side (title -> kernel), each number written into its square; one scale of colour for all."""
     fig, axes = new_figure(side * len(kernels), side + 0.4, len(kernels))
@@ -240,7 +300,7 @@ def grids(rows: Mapping[str, tuple[Grid, int]], extent: tuple[int, int], marks: 
     extent: the first and last pixel shown; the image itself is the row of a `Grid()`. marks: for a row, the unit to be ringed.
     """
     marks = marks or {}
-    fig, axes = new_figure(10, 0.55 * len(rows) + 0.9)
+    fig, axes = new_figure(10.0, 0.55 * len(rows) + 0.9)
     ax: Axes = axes[0, 0]
     for y, (name, (grid, units)) in enumerate(reversed(list(rows.items()))):
         centres = np.array([float(grid.centre + i * grid.stride) for i in range(units)])
@@ -251,6 +311,9 @@ def grids(rows: Mapping[str, tuple[Grid, int]], extent: tuple[int, int], marks: 
             x = float(grid.centre + marks[name] * grid.stride)
             ax.scatter([x], [y], s=230, facecolor="none", edgecolor="#d55e00", linewidth=2.2, zorder=4)
             ax.annotate(f"unit {marks[name]}", (x, y), (0, 11), textcoords="offset points", ha="center", fontsize=10, color="#a04000")
+    if marks:
+        places = [float(rows[name][0].centre + unit * rows[name][0].stride) for name, unit in marks.items()]
+        ax.vlines(places, 0, len(rows) - 1, color="#d55e00", linewidth=1.2, linestyle="--", zorder=2)
     ax.axvspan(-0.5, extent[1] + 0.5, color="#f0e442", alpha=0.25, zorder=0)
     ax.set_yticks(range(len(rows)), list(rows)[::-1])
     ax.set(

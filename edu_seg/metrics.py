@@ -15,6 +15,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor
 
+SCORE_NAMES = {
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IU",
+    "frequency_weighted_iou": "f.w. IU",
+}
+"""The four scores, in the order in which the FCN paper prints them, and how they are printed."""
+
 
 class ConfusionMatrix:
     """Counts pixels by (class in the labels, class in the prediction), over as many batches as you like.
@@ -127,7 +135,7 @@ class ConfusionMatrix:
 
     def scores(self) -> dict[str, float]:
         """The four scores by name, in the order in which the FCN paper prints them."""
-        return {name: getattr(self, name) for name in ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")}
+        return {name: getattr(self, name) for name in SCORE_NAMES}
 
     def table(self, class_names: Sequence[str] | None = None) -> str:
         """Per-class IU and the four scores in per cent, as plain text. Absent classes show as '–'."""
@@ -135,7 +143,7 @@ class ConfusionMatrix:
         if len(names) != self.num_classes:
             raise ValueError(f"{len(names)} class names for {self.num_classes} classes")
         rows = [(name, "–" if iou != iou else f"{100 * iou:.1f}") for name, iou in zip(names, self.iou.tolist(), strict=True)]
-        rows += [(name.replace("_", " "), f"{100 * value:.1f}") for name, value in self.scores().items()]
+        rows += [(SCORE_NAMES[name], f"{100 * value:.1f}") for name, value in self.scores().items()]
         width = max(len(name) for name, _ in rows)
         lines = [f"{name:<{width}}  {value:>5}" for name, value in rows]
         return "\n".join([f"{'class':<{width}}  IU, %", *lines[: self.num_classes], "─" * (width + 7), *lines[self.num_classes :]])

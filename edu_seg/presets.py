@@ -161,9 +161,25 @@ PRESETS: dict[str, Preset] = {
     "camvid-cpu": Preset(
         "Ours: two cores and a quarter of an hour. Poly rate: DeepLab v2, section 4.1; square root of SegNet's median-frequency weights.",
         "fcn8s",
-        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(240, 320), flip=0.5, jitter=0.3),
-        FitConfig(epochs=30, batch_size=8, optimiser="adamw", lr=3e-3, weight_decay=1e-2, norm_decay=False, warmup=50, val_batch_size=4),
-        {"backbone": "vgg_small", "dropout": 0.1},
+        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(180, 240), flip=0.5, jitter=0.4),
+        FitConfig(
+            epochs=38,
+            batch_size=8,
+            optimiser="adamw",
+            lr=4e-3,
+            bias_lr=1.0,
+            weight_decay=1e-2,
+            norm_decay=False,
+            warmup=50,
+            validate_every=19,
+            val_batch_size=4,
+        ),
+        {
+            "backbone": "vgg_small",
+            "width": 1.5,
+            "dropout": 0.1,
+            "skips": ["pool4", "pool3", "pool2", "pool1"],
+        },
         balance=0.5,
     ),
     "camvid-fcn8s": Preset(

@@ -21,6 +21,7 @@ def imagenet_state_dict(name: str) -> dict[str, Tensor]:
     except Exception as error:  # no network, a wrong hash, half a file in the cache: each raises something else
         file = Path(urlparse(weights.url).path).name
         raise RuntimeError(
-            f"the ImageNet weights of {name} could not be downloaded or read ({type(error).__name__}: {error}). On a machine with a network "
-            f"fetch {weights.url}, copy {file} to {folder} (over a damaged one), and run this again; or build the model with pretrained=False."
+            f"the ImageNet weights of {name} could not be downloaded or read ({type(error).__name__}: {error}). On a machine with a "
+            f"network fetch {weights.url}, copy {file} to {folder} (over a damaged one), and run this again; "
+            "or build the model with pretrained=False."
         ) from error

@@ -26,7 +26,7 @@ VGG16 = VGGTable(
     ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3), fc_width=4096, fc_kernel=7, fc_padding=0, pad=100, batch_norm=False
 )
 # The same shape for a laptop: fewer and thinner layers; 3 × 3 for fc6 and padding 1 throughout: a 64-pixel image needs no pad of 100.
-VGG_SMALL = VGGTable(((8,), (16,), (32, 32), (64, 64), (64, 64)), fc_width=64, fc_kernel=3, fc_padding=1, pad=1, batch_norm=True)
+VGG_SMALL = VGGTable(((8,), (16, 16), (32, 32), (64, 64), (64, 64)), fc_width=64, fc_kernel=3, fc_padding=1, pad=1, batch_norm=True)
 
 
 def vgg(table: VGGTable, *, pad: int | None = None, dropout: float = 0.5) -> Trunk:

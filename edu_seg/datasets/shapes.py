@@ -23,6 +23,8 @@ Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the ground is a dark grey.
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0), (240, 228, 66)], np.uint8)
 
+CONTEXT_PALETTE = np.array([(60, 60, 60), (204, 121, 167), (0, 114, 178)], np.uint8)
+
 
 class Shapes(Dataset[tuple[Tensor, Tensor]]):
     """`count` generated scenes: item i is (image float32 (3, H, W) in 0..1, labels int64 (H, W), 255 = void).
@@ -96,7 +98,7 @@ class Shapes(Dataset[tuple[Tensor, Tensor]]):
         )
         _check_context(self.options, context_radius)
         if context:
-            self.classes, self.palette = CONTEXT_CLASSES, PALETTE[:3]
+            self.classes, self.palette = CONTEXT_CLASSES, CONTEXT_PALETTE
 
     @property
     def num_classes(self) -> int:

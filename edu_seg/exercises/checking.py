@@ -5,10 +5,13 @@ each with a sentence. The first case on which the answer fails is the smallest; 
 sentence says what went wrong. An answer is a value or a function; an untouched stub is `...`, or a function that returns it.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +56,11 @@ def review(exercise: Exercise, answer: Any) -> Verdict:
         except NotImplementedError:
             return Verdict("not tried yet")
         except Exception as error:  # the learner's code may fail in any way
-            return Verdict("wrong", f"your code stops with {type(error).__name__}: {error}. Smallest case: {_describe(case)}")
+            if "ellipsis" in str(error):
+                return Verdict("not tried yet", "it uses an answer that is still `...`: do the earlier exercises first")
+            return Verdict(
+                "wrong", f"your code stops with {type(error).__name__}: {error}. {exercise.otherwise} {_smallest(exercise, case)}."
+            )
         if given is ...:
             return Verdict("not tried yet")
         if not same(given, wanted, exercise.tolerance):
@@ -64,7 +71,7 @@ def review(exercise: Exercise, answer: Any) -> Verdict:
 def same(given: Any, wanted: Any, tolerance: float) -> bool:
     """Whether two answers are the same numbers in the same shape; nan equals nan. Anything that is no number or array is not."""
     try:
-        a, b = torch.as_tensor(given, dtype=torch.float64), torch.as_tensor(wanted, dtype=torch.float64)
+        a, b = _tensor(given).double(), _tensor(wanted).double()
     except (TypeError, ValueError, RuntimeError):
         return False
     return a.shape == b.shape and bool(torch.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True).all())
@@ -76,23 +83,42 @@ def _explain(exercise: Exercise, case: Case, given: Any, wanted: Any) -> str:
         if same(given, mistake.answer(*_copied(case)), exercise.tolerance):
             sentence = mistake.sentence
             break
+    if sentence == exercise.otherwise and _shape(given) != _shape(wanted):
+        sentence = f"The answer has the shape {_shape(given)}, and should have {_shape(wanted)}."
     if not case:
         return sentence
-    return f"{sentence} Smallest case: {_describe(case)} gives {_show(given)}, and should give {_show(wanted)}."
+    return f"{sentence} {_smallest(exercise, case)} gives {_show(given)}, and should give {_show(wanted)}."
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    try:
+        return tuple(_tensor(value).shape)
+    except (TypeError, ValueError, RuntimeError):
+        return f"of no tensor ({type(value).__name__})"
+
+
+def _tensor(value: Any) -> Tensor:
+    """An answer as a tensor. Arrays are copied: PyTorch warns of those that are not writable, such as numpy's diagonal."""
+    return (
+        torch.from_numpy(np.array(value, dtype=np.float64))
+        if isinstance(value, np.ndarray)
+        else torch.as_tensor(value, dtype=torch.float64)
+    )
 
 
 def _copied(case: Case) -> Case:
-    """The case with its tensors copied, so that an answer that writes into them spoils nothing."""
-    return tuple(part.clone() if isinstance(part, Tensor) else part for part in case)
+    """The case copied with all tensors in it, so that an answer that writes into them spoils nothing."""
+    return deepcopy(case)
 
 
-def _describe(case: Case) -> str:
-    return f"({', '.join(_show(part) for part in case)})"
+def _smallest(exercise: Exercise, case: Case) -> str:
+    names = inspect.signature(exercise.reference).parameters
+    return "Smallest case: " + ", ".join(f"{name} = {_show(part)}" for name, part in zip(names, case, strict=True))
 
 
 def _show(value: Any) -> str:
     """A value on one line; a large array by its shape."""
-    if isinstance(value, Tensor) and value.numel() > 36:
+    if isinstance(value, Tensor) and value.numel() > 16:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, Tensor) or hasattr(value, "tolist"):
         value = value.tolist()

@@ -31,9 +31,13 @@ def _label_maps(num_classes: int = 3) -> list[Case]:
     return cases
 
 
-def _mean_iou(counts: Tensor) -> Tensor:
+def _iou(counts: Tensor) -> Tensor:
     hits, counts = counts.diag().double(), counts.double()
-    return (hits / (counts.sum(0) + counts.sum(1) - hits)).nanmean()
+    return hits / (counts.sum(0) + counts.sum(1) - hits)
+
+
+def _mean_iou(counts: Tensor) -> Tensor:
+    return _iou(counts).nanmean()
 
 
 def _matrices() -> list[Case]:
@@ -61,7 +65,7 @@ def _set_pixel_accuracy(pairs: Sequence[tuple[Tensor, Tensor]], num_classes: int
 
 def _image_sets() -> list[Case]:
     small = [(torch.tensor([0, 0]), torch.tensor([0, 1])), (torch.tensor([1, 1, 1, 0]), torch.tensor([1, 1, 1, 1]))]
-    return [(small, 2), ([case[:2] for case in _label_maps()[2:]], 3)]
+    return [(small, 2), (small, 3), ([case[:2] for case in _label_maps()[2:]], 3)]
 
 
 EXERCISES = (
@@ -77,6 +81,7 @@ EXERCISES = (
             ),
             Mistake(lambda: 0.81, "0.81 weights each IU by the class's pixels: that is the frequency weighted IU."),
             Mistake(lambda: 0.225, "The background is one of the five classes: divide by 5."),
+            Mistake(lambda: 18, "The scores lie in 0..1: give a fraction, not per cent."),
         ),
     ),
     Exercise(
@@ -116,6 +121,12 @@ EXERCISES = (
                 lambda counts: (counts.diag() / (counts.sum(0) + counts.sum(1) - counts.diag()).double())[counts.sum(1) > 0].mean(),
                 "A class that is predicted though no label holds it is a mistake: its IU is 0 and counts.",
             ),
+            Mistake(
+                lambda counts: _iou(counts).nan_to_num(nan=1.0).mean(),
+                "A class that is in neither labels nor prediction is no success either: leave it out of the mean.",
+            ),
+            Mistake(_iou, "These are the IUs, one a class, and they are right: take their mean, without those that are nan."),
+            Mistake(lambda counts: _iou(counts).mean(), "One nan makes the whole mean nan: leave the class that is nowhere out (nanmean)."),
             Mistake(
                 lambda counts: (counts.diag() / counts.sum(1).double()).nanmean(), "That is the mean accuracy: it forgets the false alarms."
             ),

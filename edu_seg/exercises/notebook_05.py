@@ -21,11 +21,17 @@ def _fcn32s_offset(pad: int) -> int:
 def _skip_maps() -> list[Case]:
     """(upsampled, finer, offset): the released nets' maps are larger on the finer side; the last case is the other way round."""
     generator = torch.Generator().manual_seed(0)
-    sizes = [((2, 2), (4, 4), 1), ((3, 4), (8, 9), 2), ((6, 5), (12, 12), 5), ((6, 6), (4, 4), -1)]
+    sizes = [((2, 2), (4, 4), 1), ((2, 3), (8, 9), 4), ((3, 3), (3, 3), 1), ((3, 3), (2, 2), -1), ((6, 5), (12, 12), 5)]
     return [
         (torch.randint(0, 9, (1, 1, *a), generator=generator).float(), torch.randint(0, 9, (1, 1, *b), generator=generator).float(), offset)
         for a, b, offset in sizes
     ]
+
+
+def _first_square_sum(upsampled: Tensor, finer: Tensor, offset: int) -> Tensor:
+    """Cutting a square, as wide as the upsampled map is high."""
+    side = upsampled.shape[2]
+    return add_aligned(upsampled[..., :side], finer, offset)
 
 
 def _resized_sum(upsampled: Tensor, finer: Tensor, offset: int) -> Tensor:
@@ -95,6 +101,11 @@ EXERCISES = (
         mistakes=(
             Mistake(_resized_sum, "Resizing moves every unit a little: cut the finer map at the offset, the pixels already agree."),
             Mistake(_corner_sum, "Both maps are cut at their corners, as if they began at the same pixel: they are `offset` units apart."),
+            Mistake(
+                lambda upsampled, finer, offset: add_aligned(upsampled, finer, -offset),
+                "The sign: a positive offset cuts the finer map, which begins first; a negative one cuts the upsampled map.",
+            ),
+            Mistake(_first_square_sum, "Height and width are not the same: cut each by its own size."),
             Mistake(_centre_sum, "The finer map is cut in its middle: where it begins follows from the paddings, not from the sizes."),
         ),
     ),

@@ -4,13 +4,12 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
-from edu_seg.figures import as_picture, patterned, shrink
+from edu_seg.figures import as_picture, class_legend, patterned, pictures, png, shrink
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.widgets.base import FOLDER, CourseWidget
 
@@ -44,11 +43,15 @@ class NetViewer(CourseWidget):
         class_names: Sequence[str],
         palette: UInt8[ndarray, "K 3"],
     ) -> None:
+        if (len(images), *images.shape[2:]) != tuple(labels.shape):
+            raise ValueError(f"the images have shape {tuple(images.shape)}, the labels {tuple(labels.shape)}")
         for name, predicted in preds.items():
             if predicted.shape != labels.shape:
                 raise ValueError(f"the predictions of {name} have shape {tuple(predicted.shape)}, the labels {tuple(labels.shape)}")
         alt = f"{len(images)} scenes: image, labels and the predictions of {', '.join(preds)}."
-        super().__init__(viewer_data(images, labels, preds, class_names, palette), _poster(images, labels, preds, palette), alt)
+        super().__init__(
+            viewer_data(images, labels, preds, class_names, palette), _poster(images, labels, preds, class_names, palette), alt
+        )
 
 
 def viewer_data(images: Tensor, labels: Tensor, preds: Nets, class_names: Sequence[str], palette: ndarray) -> dict[str, Any]:
@@ -72,11 +75,10 @@ def _class_bytes(labels: Tensor) -> str:
     return base64.b64encode(labels.byte().numpy().tobytes()).decode()
 
 
-def _poster(images: Tensor, labels: Tensor, preds: Nets, palette: ndarray) -> bytes:
+def _poster(images: Tensor, labels: Tensor, preds: Nets, class_names: Sequence[str], palette: ndarray) -> bytes:
     """The first scene: image, labels, and each net's prediction, side by side."""
-    scale = max(2, 240 // labels.shape[2])
-    photo = as_picture(images[0]).repeat(scale, 0).repeat(scale, 1)
-    maps = [patterned(part[0], palette, scale) for part in (labels, *preds.values())]
-    gap = np.full((photo.shape[0], 8, 3), 255, np.uint8)
-    row = [part for picture in (photo, *maps) for part in (picture, gap)][:-1]
-    return shrink(Image.fromarray(np.concatenate(row, axis=1)))
+    maps = {"labels": labels, **preds}
+    row = [as_picture(images[0]), *(patterned(part[0], palette) for part in maps.values())]
+    fig = pictures([row], titles=["image", *maps], side=1.9)
+    class_legend(fig, class_names, palette)
+    return png(fig)

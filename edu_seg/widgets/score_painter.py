@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
-from PIL import Image
 from torch import Tensor
 
-from edu_seg.figures import patterned, shrink
+from edu_seg.figures import class_legend, numbered, png
 from edu_seg.widgets.base import FOLDER, CourseWidget
 
 
 class ScorePainter(CourseWidget):
     """labels (H, W), small (up to about 20 × 20), 255 = void. presets: name -> a prediction (H, W) to start from; the first is shown.
 
-    Raises ValueError if a preset has another size.
+    Raises ValueError if there is no preset, or one of another size.
     """
 
     _esm = FOLDER / "score_painter.js"
@@ -27,6 +25,8 @@ class ScorePainter(CourseWidget):
         class_names: Sequence[str],
         palette: UInt8[ndarray, "K 3"],
     ) -> None:
+        if not presets:
+            raise ValueError("presets is empty: give at least one prediction to start from")
         for name, preds in presets.items():
             if preds.shape != labels.shape:
                 raise ValueError(f"the preset {name!r} has shape {tuple(preds.shape)}, the labels {tuple(labels.shape)}")
@@ -42,11 +42,13 @@ class ScorePainter(CourseWidget):
             "width": width,
         }
         super().__init__(
-            data, _poster(labels, first, palette), "labels on the left, the prediction on the right; in JupyterLab you can paint it."
+            data,
+            _poster(labels, first, class_names, palette),
+            "labels on the left, the prediction on the right; in JupyterLab you can paint it.",
         )
 
 
-def _poster(labels: Tensor, preds: Tensor, palette: ndarray) -> bytes:
-    scale = max(8, 240 // labels.shape[1])
-    left, right = (patterned(part, palette, scale) for part in (labels, preds))
-    return shrink(Image.fromarray(np.concatenate([left, np.full((left.shape[0], 16, 3), 255, np.uint8), right], axis=1)))
+def _poster(labels: Tensor, preds: Tensor, class_names: Sequence[str], palette: ndarray) -> bytes:
+    fig = numbered({"labels": labels, "prediction": preds}, palette, side=4.2)
+    class_legend(fig, class_names, palette, hatched=False)
+    return png(fig)

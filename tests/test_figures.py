@@ -1,0 +1,221 @@
+"""figures: one HTML output with alternative text, the same bytes every time, and pictures that hold what they are given."""
+
+import base64
+import io
+import re
+from fractions import Fraction
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from edu_seg import figures
+from edu_seg.geometry import PIXELS, Grid
+
+PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
+NAMES = ("ground", "disc", "square")
+LABELS = torch.tensor([[0, 1, 1], [0, 2, 255]])
+ALT = "Two bars, the left twice as high as the right."
+
+
+def scene() -> tuple[torch.Tensor, torch.Tensor]:
+    labels = torch.zeros(24, 24, dtype=torch.int64)
+    labels[3:9, 3:9], labels[12:20, 10:22], labels[0, 0] = 1, 2, 255
+    return torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0)), labels
+
+
+FIGURES = {
+    "pictures": lambda: figures.pictures([[figures.patterned(LABELS, PALETTE)] * 2] * 2, ["a", "b"], ["x", "y"]),
+    "numbered": lambda: figures.numbered({"labels": LABELS, "preds": LABELS.clone()}, PALETTE),
+    "four_tasks": lambda: figures.four_tasks(*scene(), NAMES, PALETTE),
+    "bars": lambda: figures.bars({"32s": [0.2, 0.4], "8s": [0.3, 0.6]}, ["mean IU", "band"], "score"),
+    "confusion": lambda: figures.confusion(torch.tensor([[1200, 3], [0, 0]]), ["sky", "road"]),
+    "heat": lambda: figures.heat({"4": torch.rand(4, 4, generator=torch.Generator().manual_seed(0)), "zero": torch.eye(4)}),
+    "grids": lambda: figures.grids({"image": (PIXELS, 20), "pool": (Grid(Fraction(2), Fraction(1, 2)), 10)}, (-4, 19), {"pool": 3}),
+    "legend": lambda: with_legend(),
+}
+each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+
+
+def with_legend() -> Figure:
+    fig = figures.pictures([[figures.patterned(LABELS, PALETTE)]])
+    figures.class_legend(fig, NAMES, PALETTE)
+    return fig
+
+
+def texts(fig: Figure) -> set[str]:
+    """All that is written in a figure."""
+    return {text.get_text() for text in fig.findobj(mpl.text.Text) if text.get_text()}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What is displayed: the representations that a notebook would store."""
+    outputs: list[dict[str, str]] = []
+    monkeypatch.setattr(figures, "display", lambda item: outputs.append({"text/html": item._repr_html_()}))
+    return outputs
+
+
+# --- show -----------------------------------------------------------------------------------------------------------------------
+
+
+@each_figure
+def test_a_figure_becomes_one_picture_with_its_text(draw, shown: list[dict[str, str]]) -> None:
+    figures.show(draw(), ALT)
+    assert plt.get_fignums() == []
+    (output,) = shown
+    html = output["text/html"]
+    assert re.fullmatch(rf'<img alt="{re.escape(ALT)}" style="[^"]*" src="data:image/png;base64,[A-Za-z0-9+/=]+">', html)
+    assert "svg" not in html.split("base64,")[0].lower()
+    picture = Image.open(io.BytesIO(base64.b64decode(html.split("base64,")[1].removesuffix('">'))))
+    assert picture.format == "PNG"
+    assert min(picture.size) > 60
+    assert len(picture.convert("RGB").getcolors(10**6) or []) > 3  # it is not empty
+    assert len(html) < 150_000
+
+
+@each_figure
+def test_the_same_bytes_every_time(draw) -> None:
+    first, second = figures.png(draw()), figures.png(draw())
+    assert first == second
+    assert plt.get_fignums() == []
+    assert not Image.open(io.BytesIO(first)).info.keys() & {"Software", "Creation Time", "date"}
+
+
+@each_figure
+def test_drawing_leaves_the_settings_alone(draw) -> None:
+    before = mpl.rcParams.copy()
+    draw()
+    assert mpl.rcParams == before
+
+
+def test_alternative_text_is_escaped() -> None:
+    tag = figures.img_tag(figures.png(FIGURES["bars"]()), 'a < b & "c" > d')
+    assert tag.startswith('<img alt="a &lt; b &amp; &quot;c&quot; > d" ')
+    assert tag.count('"') == 6
+
+
+@pytest.mark.parametrize("alt", ["", "plot", "figure 1"])
+def test_a_picture_needs_words(alt: str, shown: list[dict[str, str]]) -> None:
+    with pytest.raises(ValueError, match="is too short to stand for a picture: say what it shows"):
+        figures.show(FIGURES["bars"](), alt)
+    assert shown == []
+
+
+def test_show_displays_html_in_a_notebook() -> None:
+    """The real display, whose output a notebook stores."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            figures.show(FIGURES["confusion"](), ALT)
+        (output,) = captured.outputs
+        assert set(output.data) == {"text/html", "text/plain"}
+        assert f'alt="{ALT}"' in output.data["text/html"]
+        assert "0x" not in output.data["text/plain"]
+    finally:
+        InteractiveShell.clear_instance()
+
+
+# --- label maps -----------------------------------------------------------------------------------------------------------------
+
+
+def test_label_maps_by_hand() -> None:
+    """Class 0 is plain; the others keep their colour, in two shades where they have a pattern; void is white."""
+    picture = figures.patterned(LABELS, PALETTE, 12)
+    assert picture.shape == (24, 36, 3)
+
+    def block(i: int, j: int) -> set[tuple[int, ...]]:
+        return {tuple(colour) for colour in picture[12 * i : 12 * i + 12, 12 * j : 12 * j + 12].reshape(-1, 3).tolist()}
+
+    assert block(0, 0) == block(1, 0) == {(60, 60, 60)}
+    assert block(1, 2) == {(255, 255, 255)}
+    for (i, j), colour in (((0, 1), PALETTE[1]), ((1, 1), PALETTE[2])):
+        dark = tuple((colour.astype(np.float32) * np.float32(0.72)).astype(np.uint8).tolist())
+        assert block(i, j) == {tuple(colour.tolist()), dark}
+
+
+def test_twelve_classes_have_twelve_patterns() -> None:
+    """The second cue, for those who do not tell the colours apart."""
+    grey = np.full((12, 3), 200, np.uint8)
+    pictures = [figures.patterned(torch.full((6, 6), k), grey) for k in range(12)]
+    alike = [(a, b) for a, b in combinations(range(12), 2) if (pictures[a] != pictures[b]).any(-1).mean() < 0.03]
+    assert alike == []
+
+
+def test_a_scale_of_1_is_too_small_for_patterns() -> None:
+    assert np.array_equal(figures.patterned(LABELS, PALETTE, 1)[0], PALETTE[[0, 1, 1]])
+
+
+def test_images_as_bytes() -> None:
+    image = torch.tensor([[[0.0, 1.0]], [[0.5, 2.0]], [[-1.0, 0.25]]])
+    assert figures.as_picture(image).tolist() == [[[0, 128, 0], [255, 255, 64]]]
+
+
+def test_objects_are_the_connected_regions() -> None:
+    labels = torch.tensor([[1, 1, 0, 2], [0, 0, 1, 2], [255, 0, 0, 0], [1, 0, 0, 2]])
+    found = [(k, int(mask.sum())) for k, mask in figures.objects(labels)]
+    assert found == [(1, 3), (1, 1), (2, 2), (2, 1)]  # corners connect
+    assert figures.objects(torch.zeros(3, 3, dtype=torch.int64)) == []
+
+
+# --- what is written ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_confusion_matrix_holds_its_numbers() -> None:
+    written = texts(FIGURES["confusion"]())
+    assert {"1,200", "3", "0", "sky", "road", "labelled as", "predicted as"} <= written
+
+
+def test_pixels_are_numbered() -> None:
+    fig = FIGURES["numbered"]()
+    assert [text.get_text() for text in fig.axes[0].texts] == ["0", "1", "1", "0", "2", "v"]
+
+
+def test_the_four_tasks_name_the_objects() -> None:
+    fig = FIGURES["four_tasks"]()
+    assert fig.axes[0].get_xlabel() == "disc, square"
+    assert {text.get_text() for text in fig.axes[1].texts} == {"disc", "square"}
+    assert [text.get_text() for text in fig.axes[3].texts] == ["1", "2"]
+
+
+def test_the_legend_names_all_classes_and_void() -> None:
+    assert {*NAMES, "void"} <= texts(with_legend())
+
+
+def test_the_legend_has_hatches_only_where_the_maps_have() -> None:
+    for hatched, wanted in ((True, [figures.HATCHES[0], *figures.HATCHES[1:3], None]), (False, ["", "", "", None])):
+        fig = figures.pictures([[figures.patterned(LABELS, PALETTE)]])
+        figures.class_legend(fig, NAMES, PALETTE, hatched=hatched)
+        assert [patch.get_hatch() for patch in fig.legends[0].get_patches()] == wanted
+
+
+def test_bars_carry_their_values_and_a_second_cue() -> None:
+    fig = FIGURES["bars"]()
+    assert {"0.20", "0.40", "0.30", "0.60", "32s", "8s", "mean IU", "score"} <= texts(fig)
+    containers = fig.axes[0].containers
+    assert len({bar.get_hatch() for container in containers for bar in getattr(container, "patches", [])}) == 2
+
+
+def test_too_many_bars_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 groups of bars, and colours for 4"):
+        figures.bars({str(k): [0.5] for k in range(5)}, ["x"], "score")
+
+
+def test_grids_show_the_units_inside_the_extent() -> None:
+    fig = FIGURES["grids"]()
+    image, pool = [path.get_offsets() for path in fig.axes[0].collections[::-1] if len(path.get_offsets()) > 1]
+    assert np.asarray(image)[:, 0].tolist() == list(range(20))
+    assert np.asarray(pool)[:, 0].tolist() == [0.5 + 2 * i for i in range(10)]
+    assert "unit 3" in texts(fig)
+
+
+def test_heat_writes_each_number() -> None:
+    assert len(FIGURES["heat"]().axes[0].texts) == 16
