@@ -238,8 +238,8 @@ def skips_diagram() -> Figure:
             x, y, text, ha="center", va="center", fontsize=12, bbox={"boxstyle": "round,pad=0.35", "facecolor": colour, "edgecolor": INK}
         )
 
-    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "") -> None:
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 22, "shrinkB": 24})
+    def arrow(start: tuple[float, float], end: tuple[float, float], text: str = "", gap: int = 24) -> None:
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 22, "shrinkB": gap})
         ax.text((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.16, text, ha="center", fontsize=12)
 
     trunk = ["image", "pool1\n1/2", "pool2\n1/4", "pool3\n1/8", "pool4\n1/16", "pool5\n1/32", "fc7\n1/32"]
@@ -251,7 +251,7 @@ def skips_diagram() -> Figure:
         x = 1.35 * column + 0.3
         arrow((x, 3.8), (x, y))
         box(x, y, "scores" if column == 6 else "scores +", "#fdf0d0")
-        arrow((x, y), (10.1, y), f"× {factor}" if column == 6 else "")
+        arrow((x, y), (10.1, y), f"× {factor}" if column == 6 else "", gap=38)
         if column < 6:
             ax.text(9.3, y + 0.16, f"× {factor}", ha="center", fontsize=12)
         box(10.1, y, name, "#d9f0e3")
@@ -287,7 +287,7 @@ def heat(kernels: Mapping[str, Float[Tensor, "k k"]], *, side: float = 2.6) -> F
     for ax, (title, kernel) in zip(axes[0], kernels.items(), strict=True):
         ax.imshow(kernel.numpy(), cmap="PuOr", vmin=-2.5 * largest, vmax=2.5 * largest)
         for (i, j), value in np.ndenumerate(kernel.numpy()):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=10)
+            ax.text(j, i, f"{round(float(value), 2) + 0.0:.2f}", ha="center", va="center", fontsize=10)
         ax.set_title(title)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -310,7 +310,7 @@ def grids(rows: Mapping[str, tuple[Grid, int]], extent: tuple[int, int], marks: 
         if name in marks:
             x = float(grid.centre + marks[name] * grid.stride)
             ax.scatter([x], [y], s=230, facecolor="none", edgecolor="#d55e00", linewidth=2.2, zorder=4)
-            ax.annotate(f"unit {marks[name]}", (x, y), (0, 11), textcoords="offset points", ha="center", fontsize=10, color="#a04000")
+            ax.annotate(f"unit {marks[name]}", (x, y), (14, 9), textcoords="offset points", fontsize=10, color="#a04000")
     if marks:
         places = [float(rows[name][0].centre + unit * rows[name][0].stride) for name, unit in marks.items()]
         ax.vlines(places, 0, len(rows) - 1, color="#d55e00", linewidth=1.2, linestyle="--", zorder=2)

@@ -161,9 +161,9 @@ PRESETS: dict[str, Preset] = {
     "camvid-cpu": Preset(
         "Ours: two cores and a quarter of an hour. Poly rate: DeepLab v2, section 4.1; square root of SegNet's median-frequency weights.",
         "fcn8s",
-        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(180, 240), flip=0.5, jitter=0.4),
+        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(180, 240), flip=0.5, jitter=0.3),
         FitConfig(
-            epochs=38,
+            epochs=36,
             batch_size=8,
             optimiser="adamw",
             lr=4e-3,
@@ -171,14 +171,14 @@ PRESETS: dict[str, Preset] = {
             weight_decay=1e-2,
             norm_decay=False,
             warmup=50,
-            validate_every=19,
+            validate_every=12,
             val_batch_size=4,
         ),
         {
             "backbone": "vgg_small",
             "width": 1.5,
             "dropout": 0.1,
-            "skips": ["pool4", "pool3", "pool2", "pool1"],
+            "skips": ["relu5_2", "relu4_2", "relu3_2", "relu2_2"],
         },
         balance=0.5,
     ),

@@ -149,7 +149,7 @@ def mean_accuracy_of_images(pairs, num_classes):
 
 
 def pixel_accuracy_of_the_set(pairs, num_classes):
-    counts = sum(confusion_by_bincount(preds, labels, num_classes) for preds, labels in pairs)
+    counts = torch.stack([confusion_by_bincount(preds, labels, num_classes) for preds, labels in pairs]).sum(0)
     return counts.diag().sum() / counts.sum()
 
 

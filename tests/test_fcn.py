@@ -443,6 +443,7 @@ def test_skips_as_a_list_keep_their_scales() -> None:
 def test_a_fourth_member_of_the_family() -> None:
     """FCN-4s: the next skip is one more word."""
     net = build("fcn8s", 3, backbone="vgg_small", skips=("pool4", "pool3", "pool2"))
+    assert isinstance(net, FCN)
     assert [up.stride if isinstance(up.stride, int) else up.stride[0] for up in net.upscores] == [2, 2, 2, 4]
     assert net(torch.zeros(1, 3, 37, 53)).shape == (1, 3, 37, 53)
 
@@ -463,7 +464,7 @@ def test_a_fourth_member_of_the_family() -> None:
 )
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     with shapes_unchecked(), pytest.raises(ValueError, match=message):
-        build("fcn8s", **({"backbone": "vgg_small"} | options))
+        build("fcn8s", **{"backbone": "vgg_small", **options})
 
 
 def test_scales_that_do_not_fit() -> None:

@@ -211,9 +211,10 @@ def test_too_many_bars_are_refused() -> None:
 
 def test_grids_show_the_units_inside_the_extent() -> None:
     fig = FIGURES["grids"]()
-    image, pool = [path.get_offsets() for path in fig.axes[0].collections[::-1] if len(path.get_offsets()) > 1]
-    assert np.asarray(image)[:, 0].tolist() == list(range(20))
-    assert np.asarray(pool)[:, 0].tolist() == [0.5 + 2 * i for i in range(10)]
+    drawn = [np.asarray(points.get_offsets())[:, 0].tolist() for points in fig.axes[0].collections]
+    assert list(range(20)) in drawn
+    assert [0.5 + 2 * i for i in range(10)] in drawn
+    assert [6.5] in drawn  # the ring around unit 3
     assert "unit 3" in texts(fig)
 
 

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from functools import cache
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -62,7 +63,7 @@ def test_a_transposed_convolution_has_torchs_size(
     size: int, kernel: int, stride: int, padding: int, dilation: int, output_padding: int
 ) -> None:
     assume(output_padding < max(stride, dilation))  # torch allows no more
-    arguments = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
+    arguments: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "output_padding": output_padding}
     try:
         wanted = F.conv_transpose1d(torch.zeros(1, 1, size), torch.zeros(1, 1, kernel), **arguments).shape[-1]
     except RuntimeError:

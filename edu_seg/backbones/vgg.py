@@ -49,7 +49,9 @@ def vgg(table: VGGTable, *, pad: int | None = None, dropout: float = 0.5) -> Tru
         layers[name] = nn.Conv2d(channels, table.fc_width, kernel, padding=padding)
         layers |= {f"relu_{name}": nn.ReLU(inplace=True), f"drop_{name}": nn.Dropout(dropout)}
         channels = table.fc_width
-    keep = {f"pool{stage}": widths[-1] for stage, widths in enumerate(table.widths, start=1)}
+    keep: dict[str, int] = {}  # each stage's last map, before and after its pool
+    for stage, widths in enumerate(table.widths, start=1):
+        keep |= {f"relu{stage}_{len(widths)}": widths[-1], f"pool{stage}": widths[-1]}
     trunk = Trunk(layers, keep | {"drop_fc7": table.fc_width})
     _initialise(trunk)
     return trunk

@@ -1,7 +1,7 @@
 """The picture of an epoch: a few fixed validation images, their labels and what the model predicts, one row each."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ def spread(count: int, size: int) -> list[int]:
     return [int((k + 0.5) * size / count) for k in range(count)]
 
 
-def predictions_png(model: nn.Module, samples: list[tuple[Tensor, Tensor]], palette: UInt8[ndarray, "K 3"], display: Display) -> bytes:
+def predictions_png(model: nn.Module, samples: Sequence[tuple[Tensor, ...]], palette: UInt8[ndarray, "K 3"], display: Display) -> bytes:
     """A PNG with a row image | labels | prediction for each sample. `display` turns a model's input back into an image in 0..1."""
     device = next(model.parameters()).device
     model.eval()

@@ -9,10 +9,10 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from statistics import median
 
 import torch
-import torchmetrics
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from edu_seg.metrics import ConfusionMatrix
@@ -47,7 +47,7 @@ def main(repeats: int = 25) -> None:
     if not torch.equal(ours.counts, theirs.compute()):
         raise SystemExit("the two matrices differ")
     print(f"{HEIGHT} × {WIDTH}, {CLASSES} classes, {repeats} turns, {torch.get_num_threads()} thread(s), {platform.machine()}")
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, torchmetrics {torchmetrics.__version__}")
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, torchmetrics {version('torchmetrics')}")
     print(f"{'':<36}{'median':>8}{'min':>8}{'max':>8}")
     columns = list(zip(*turns[2:], strict=True))
     for name, column in zip(("edu_seg", "torchmetrics", "torchmetrics, validate_args=False"), columns, strict=True):

@@ -23,7 +23,7 @@ SCENES = {"scales": (0.18, 0.34), "objects": (2, 3), "texture": 0.15, "wires": (
 
 def one_seed(seed: int) -> dict[str, float]:
     """Mean IU of each net, with seed 0 the notebook's own."""
-    train_set = TensorDataset(*_normalised(*Shapes(384, size=64, seed=1 + 10 * seed, **SCENES).tensors()))
+    train_set = TensorDataset(*_normalised(*Shapes(320, size=64, seed=1 + 10 * seed, **SCENES).tensors()))
     val_set = TensorDataset(*_normalised(*Shapes(48, size=64, seed=2 + 10 * seed, **SCENES).tensors()))
 
     def small_fcn(name: str) -> FCN:
