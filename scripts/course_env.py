@@ -23,7 +23,16 @@ def jupyter_environment(state: Path = VENV / "jupyter", base: Mapping[str, str] 
     A setting from elsewhere (a start-up file, another kernel called python3, a matplotlibrc, a server without a token) would
     change what the notebooks show; and the course leaves nothing behind outside its folder.
     """
-    unwanted = {"MPLBACKEND", "MATPLOTLIBRC", "JUPYTER_PATH", "JUPYTER_TOKEN", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP"}
+    unwanted = {
+        "MPLBACKEND",
+        "PYTHONDONTWRITEBYTECODE",
+        "MATPLOTLIBRC",
+        "JUPYTER_PATH",
+        "JUPYTER_TOKEN",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+    }
     return {name: value for name, value in base.items() if name not in unwanted} | {
         "IPYTHONDIR": str(state / "ipython"),
         "JUPYTER_CONFIG_DIR": str(state / "config"),

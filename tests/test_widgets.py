@@ -56,6 +56,16 @@ def test_the_repr_is_words_and_the_same_every_time(make) -> None:
     assert len(repr(first)) > 40
 
 
+def test_long_words_are_not_cut() -> None:
+    """ipywidgets cuts a repr at 110 characters; these words are the alternative for those who do not see the picture."""
+    images, labels, preds = scenes()
+    named = {f"a net with quite a long name, number {n}": preds["8s"] for n in range(3)}
+    widget = NetViewer(images, labels, named, NAMES, PALETTE)
+    assert len(repr(widget)) > 110
+    assert bundle(widget)["text/plain"] == repr(widget)
+    assert all(name in bundle(widget)["text/html"] for name in named)
+
+
 @each_widget
 def test_a_still_picture_stands_in(make) -> None:
     """Where there is no front end or no kernel: text/html with a PNG and its alternative text."""
