@@ -453,7 +453,10 @@ def test_a_fourth_member_of_the_family() -> None:
     ("options", "message"),
     [
         ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
-        ({"skips": ("pool9",)}, "the trunk has no map 'pool9' to score: it keeps pool1, pool2, pool3, pool4, pool5, drop_fc7"),
+        (
+            {"skips": ("pool9",)},
+            "the trunk has no map 'pool9' to score: it keeps relu1_1, pool1, relu2_2, .*, pool4, relu5_2, pool5, drop_fc7",
+        ),
         ({"top": "fc8"}, "the trunk has no map 'fc8'"),
         ({"skips": ("pool3", "pool4")}, r"skips go from coarse to fine.* \[32, 8, 16\]"),
         ({"skips": ("pool4", "pool4")}, r"have the strides \[32, 16, 16\]"),
