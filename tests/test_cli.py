@@ -66,8 +66,14 @@ def test_evaluate_prints_the_scores_that_training_found(trained: Path, capsys: p
     lines = capsys.readouterr().out.splitlines()
     record = json.loads((trained / "metrics.jsonl").read_text())
     printed = {line.rsplit(maxsplit=1)[0]: line.rsplit(maxsplit=1)[1] for line in lines[2:] if " " in line}
-    for score in ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"):
-        assert printed[score.replace("_", " ")] == f"{100 * record[score]:.1f}"
+    names = {
+        "pixel_accuracy": "pixel accuracy",
+        "mean_accuracy": "mean accuracy",
+        "mean_iou": "mean IU",
+        "frequency_weighted_iou": "f.w. IU",
+    }
+    for score, name in names.items():
+        assert printed[name] == f"{100 * record[score]:.1f}"
     assert set(Shapes.classes) < set(printed)
 
 
