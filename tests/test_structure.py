@@ -28,11 +28,26 @@ ORDERED = {6, 7}  # on these floors a module may also import from those to its l
 # Inside a folder a module imports only from those to its left; the folder's __init__ stands at the far right.
 FOLDERS = {
     "datasets": ("files", "painting", "scenes", "shapes", "camvid", "voc", "transforms"),
+    "receptive_field": (
+        "relations",
+        "graph",
+        "tracing",
+        "building",
+        "pointwise",
+        "windows",
+        "resizing",
+        "products",
+        "forms",
+        "operations",
+        "fields",
+        "measured",
+        "effective",
+    ),
     "crf": ("permutohedral", "filters", "mean_field"),
     "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
-    "widgets": ("base", "net_viewer", "score_painter"),
+    "widgets": ("base", "net_viewer", "score_painter", "rf_explorer"),
     "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
