@@ -1,4 +1,4 @@
-"""The command line: python -m edu_seg train | evaluate | predict | models.
+"""The command line: python -m edu_seg train | evaluate | predict | models | receptive-field.
 
 What is imported at the top is little, so that help comes quickly; each command imports what it needs. A mistake of the user's
 (an unknown preset, a missing folder, a damaged checkpoint) is one line on stderr and exit code 2; set EDU_SEG_TRACEBACK=1 to see
@@ -263,8 +263,73 @@ def models() -> None:
         print(f"{name:<{width}}  {count:>12,}  {PAPERS[name]}")
 
 
-ABOUT = "Train, score and use segmentation models; each command has its own --help."
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "models": models}
+def receptive_field(
+    network: Annotated[str, tyro.conf.Positional],
+    size: tuple[int, int] = (224, 224),
+    layer: str | None = None,
+    channels: int = 3,
+    leave_out_whole: bool = False,
+    containers: bool = False,
+) -> None:
+    """Print the receptive field of every layer of a network.
+
+    Args:
+        network: A name that `models` lists, or module:function of whatever builds a network, such as torchvision.models:resnet50.
+        size: Height and width of the image.
+        layer: Only this layer.
+        channels: Of the image.
+        leave_out_whole: Pass by what looks at a whole map (squeeze-and-excitation, image pooling, attention), as papers do.
+        containers: Also the modules that only hold others.
+    """
+    from edu_seg.receptive_field import ReceptiveFields, UnknownOperation, receptive_fields
+
+    whole_map = "leave_out" if leave_out_whole else "include"
+    try:
+        fields = receptive_fields(_network(network), size, channels=channels, whole_map=whole_map)
+    except UnknownOperation as error:
+        raise ValueError(str(error)) from error
+    if layer is not None:
+        if layer not in fields:
+            raise ValueError(f"--layer {layer}: there is no such layer; --containers without --layer lists all.")
+        fields, containers = ReceptiveFields({layer: fields[layer]}), True
+    print(fields.to_table(containers=containers))
+
+
+def _network(name: str) -> "nn.Module":
+    """A model of the course, or what a function of any module builds; without memory for its weights where it can be."""
+    import torch
+    from torch import nn
+
+    from edu_seg.models import MODELS, build
+
+    module, colon, function = name.partition(":")
+    if not colon and name not in MODELS:
+        raise ValueError(f"no model is called {name!r}: give one of {', '.join(MODELS)}, or module:function.")
+    make = (lambda: build(name)) if not colon else _function(module, function)
+    try:
+        with torch.device("meta"):
+            network = make()
+    except NotImplementedError:  # it computes with numbers while it is being built
+        network = make()
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{name} gives a {type(network).__name__}: give a function that returns a network.")
+    return network
+
+
+def _function(module: str, function: str) -> Any:
+    """A function by its name, or ValueError saying which part of the name is wrong."""
+    import importlib
+
+    try:
+        return getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{module}: {error}; the module has to be installed or in this folder.") from error
+    except AttributeError as error:
+        raise ValueError(f"{module} has no function {function!r}.") from error
+
+
+ABOUT = "Train, score, use and look into segmentation models; each command has its own --help."
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "models": models, "receptive-field": receptive_field}
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

@@ -56,3 +56,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Lab"]:
         pytest.skip("no Chromium on the PATH (Debian: apt install chromium)")
     with start_lab(FIRST_NOTEBOOK, tmp_path_factory.mktemp("lab"), chromium) as running:
         yield running
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Nets of a test's size are many times faster on one thread, and a run's last bits depend on the number."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

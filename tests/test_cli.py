@@ -226,3 +226,40 @@ def test_class_weights_are_made_where_a_preset_asks_for_them() -> None:
     assert "weight" not in presets.make_loss(plain, base).state_dict()
     weight = presets.make_loss(replace(plain, balance=0.5), base).state_dict()["weight"]
     assert weight[0] == weight[weight > 0].min()  # the background is the most frequent
+
+
+def test_receptive_field_prints_the_table_of_any_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["receptive-field", "torchvision.models:alexnet", "--size", "224", "200"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["layer", "kind", "map", "size", "stride", "padding"]
+    assert next(line for line in lines if line.startswith("features.12")).split()[1:] == ["MaxPool2d", "6", "×", "5", "195", "32", "66"]
+    assert next(line for line in lines if line.startswith("classifier.1")).endswith("sees the whole map")
+
+
+def test_receptive_field_of_one_layer_of_a_model_of_the_course(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["receptive-field", "fcn32s", "--size", "64", "64", "--layer", "score_fr"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-3:] == ["404", "32", "189"]
+
+
+def test_receptive_field_builds_networks_that_compute_while_they_are_built(capsys: pytest.CaptureFixture[str]) -> None:
+    """RegNet works its widths out with tensors: that fails without memory for numbers, and is done with it then."""
+    assert (
+        main(["receptive-field", "torchvision.models:regnet_x_400mf", "--leave-out-whole", "--layer", "trunk_output", "--containers"]) == 0
+    )
+    assert "32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["alexnett"], "no model is called 'alexnett'"),
+        (["torchvision.models:alexnett"], "torchvision.models has no function 'alexnett'"),
+        (["nowhere.at_all:net"], "nowhere"),
+        (["torch:get_num_threads"], "gives a int"),
+        (["torchvision.models:vit_b_16"], "aten.cat"),
+        (["torchvision.models:alexnet", "--layer", "features.99"], "there is no such layer"),
+        (["torchvision.models:alexnet", "--size", "0", "9"], "input_size = (0, 9)"),
+    ],
+)
+def test_receptive_field_says_what_is_wrong(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in fails(capsys, "receptive-field", *arguments)

@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,13 +26,7 @@ from edu_seg.training.randomness import epoch_batches, pieces_of, seed_everythin
 ONE_EPOCH = replace(CONFIG, epochs=1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small are many times faster on one thread, and a run's last bits depend on the number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def history(folder: Path) -> list[dict]:

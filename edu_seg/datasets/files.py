@@ -4,13 +4,15 @@ Nothing is ever skipped, guessed or downloaded: a set that cannot be read whole 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Integer, UInt8
+import torch
+from jaxtyping import Float, Int64, Integer, UInt8
 from numpy import ndarray
 from PIL import Image, ImageFile
+from torch import Tensor
 
 IGNORE_INDEX = 255
 VOID_COLOUR = (224, 224, 192)
@@ -151,6 +153,14 @@ def overlay(
     check_values(labels, len(palette), "labels")
     tinted = (1 - alpha) * image + alpha * _full_palette(palette)[labels]
     return np.where((labels == IGNORE_INDEX)[..., None], image, np.rint(tinted).astype(np.uint8))
+
+
+def as_example(
+    image: UInt8[ndarray, "H W 3"], labels: UInt8[ndarray, "H W"], transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
+) -> tuple[Float[Tensor, "3 h w"], Int64[Tensor, "h w"]]:
+    """What every data set gives: the image in 0..1 and the labels, transformed together."""
+    pair = torch.from_numpy(image).permute(2, 0, 1) / 255, torch.from_numpy(labels).long()
+    return transform(*pair) if transform else pair
 
 
 def nearest_pixels(old: int, new: int) -> Int64[ndarray, " n"]:

@@ -8,13 +8,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from edu_seg.datasets.files import StrPath, check_same_size, check_values, data_folder, read_image, read_labels, read_lines, require_files
+from edu_seg.datasets.files import (
+    StrPath,
+    as_example,
+    check_same_size,
+    check_values,
+    data_folder,
+    read_image,
+    read_labels,
+    read_lines,
+    require_files,
+)
 
 VOC_CLASSES = (
     "background",
@@ -91,9 +100,7 @@ class VOCSegmentation(Dataset[tuple[Tensor, Tensor]]):
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> tuple[Float[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
-        image, labels = self.arrays(index)
-        pair = torch.from_numpy(image).permute(2, 0, 1) / 255, torch.from_numpy(labels).long()
-        return self.transform(*pair) if self.transform else pair
+        return as_example(*self.arrays(index), self.transform)
 
     def arrays(self, index: int) -> tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]:
         """Item `index` as 8-bit arrays, untransformed."""

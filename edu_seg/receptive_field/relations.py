@@ -8,7 +8,7 @@ found by sending each such index through `border`: a zero that was padded is not
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -21,6 +21,7 @@ NOTHING = np.iinfo(np.int64).min
 """Stands in a table of taps where a unit reads less than the others."""
 
 
+@runtime_checkable
 class Relation(Protocol):
     """`taps(units)`: a row of input indices for each unit, NOTHING where there is none. `border`: a key of `BORDERS`."""
 
