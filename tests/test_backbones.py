@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor, nn
 
 from edu_seg import backbones
-from edu_seg.backbones import Trunk, alexnet, caffenet, googlenet, pretrained, trunk, vgg, vgg16, vgg_small
+from edu_seg.backbones import Trunk, alexnet, caffenet, googlenet, pretrained, trunk, vgg, vgg16, vgg_small, vgg_strided
 from edu_seg.geometry import Field
 
 
@@ -76,6 +76,7 @@ FIELDS = [
     (googlenet, {}, "inception_5b", Field(715, 32, 424)),
     (googlenet, {"average_pool": True}, "average_pool", Field(907, 32, 520)),
     (vgg_small, {}, "drop_fc7", Field(218, 32, 93)),
+    (vgg_strided, {}, "drop_fc7", Field(237, 32, 103)),
 ]
 
 
@@ -176,7 +177,7 @@ def test_kept_maps_have_the_widths_they_say(name: str) -> None:
 def test_kept_maps_are_not_overwritten() -> None:
     """ReLUs work in place: a kept map must not be the input of one."""
     torch.manual_seed(0)
-    for build in (vgg_small, caffenet, googlenet):
+    for build in (vgg_small, vgg_strided, caffenet, googlenet):
         net, seen = build().eval(), {}
         for name, layer in net.named_children():
             layer.register_forward_hook(partial(note_map, seen, name))
@@ -197,7 +198,7 @@ def test_dropout_is_elementwise_and_by_option() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="no backbone is called 'resnet50': there are vgg16, vgg_small, caffenet, alexnet, googlenet"):
+    with pytest.raises(ValueError, match="no backbone is called 'resnet50': there are vgg16, vgg_small, vgg_strided"):
         backbones.build("resnet50")
     with pytest.raises(ValueError, match="no layer is called 'b': the layers are a"):
         Trunk({"a": nn.ReLU()}, {"b": 3})

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from edu_seg.backbones.alexnet import alexnet, caffenet
 from edu_seg.backbones.googlenet import googlenet
 from edu_seg.backbones.trunk import Trunk
-from edu_seg.backbones.vgg import vgg16, vgg_small
+from edu_seg.backbones.vgg import vgg16, vgg_small, vgg_strided
 
 BACKBONES: dict[str, Callable[..., Trunk]] = {
     "vgg16": vgg16,
     "vgg_small": vgg_small,
+    "vgg_strided": vgg_strided,
     "caffenet": caffenet,
     "alexnet": alexnet,
     "googlenet": googlenet,
@@ -23,4 +24,4 @@ def build(name: str, *, pretrained: bool = False, **options: int | float | bool)
     return BACKBONES[name](pretrained, **options)
 
 
-__all__ = ["BACKBONES", "Trunk", "alexnet", "build", "caffenet", "googlenet", "vgg16", "vgg_small"]
+__all__ = ["BACKBONES", "Trunk", "alexnet", "build", "caffenet", "googlenet", "vgg16", "vgg_small", "vgg_strided"]
