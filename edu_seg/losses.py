@@ -31,14 +31,30 @@ class CrossEntropy(Loss):
     """Multinomial logistic loss on every pixel that is not void (FCN section 4).
 
     weight: one factor a class, for class balancing (`class_weights`); the mean is then over the weights, as in PyTorch.
+    restore_prior: weights w teach a net the posterior p(class | pixel) · w, so it calls rare classes too often. With 1 the loss is
+    taken of scores to which log w has been added, so that the net's own scores are those of p again; shares lie between. (The reverse
+    of logit adjustment: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.)
     keep, cell: patch sampling, see `sample_patches`; 1.0 uses every pixel. Raises ValueError where they are out of range.
     """
 
-    def __init__(self, weight: Float[Tensor, " K"] | None = None, ignore_index: int = 255, *, keep: float = 1.0, cell: int = 1) -> None:
+    def __init__(
+        self,
+        weight: Float[Tensor, " K"] | None = None,
+        ignore_index: int = 255,
+        *,
+        keep: float = 1.0,
+        cell: int = 1,
+        restore_prior: float = 0.0,
+    ) -> None:
         super().__init__()
         _check_sampling(keep, cell)
+        if restore_prior and weight is None:
+            raise ValueError(f"restore_prior = {restore_prior} takes back what class weights do: give a weight")
         self.weight: Tensor | None
         self.register_buffer("weight", weight)
+        shift = None if weight is None or not restore_prior else restore_prior * torch.where(weight > 0, weight, 1.0).log()
+        self.shift: Tensor | None
+        self.register_buffer("shift", shift, persistent=False)
         self.ignore_index, self.keep, self.cell = ignore_index, keep, cell
 
     def terms(self, logits: Float[Tensor, "N K H W"], labels: Int64[Tensor, "N H W"]) -> tuple[Tensor, Tensor]:
@@ -46,6 +62,8 @@ class CrossEntropy(Loss):
         check_labels(labels, logits, self.ignore_index)
         if self.keep < 1:
             labels = sample_patches(labels, self.keep, cell=self.cell, ignore_index=self.ignore_index)
+        if self.shift is not None:
+            logits = logits + self.shift[:, None, None]
         total = F.cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
         counted = labels != self.ignore_index
         if self.weight is None:

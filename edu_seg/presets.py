@@ -51,6 +51,7 @@ class Preset:
     pretrained: bool = False
     stage_from: str | None = None
     balance: float | None = None  # power of the median-frequency class weights; None: no weights
+    restore_prior: float = 0.0  # as in `losses.CrossEntropy`
 
     def build(self, num_classes: int) -> nn.Module:
         """The model, with new or ImageNet weights."""
@@ -100,7 +101,8 @@ def make_loss(preset: Preset, base: LabelledSet, limit: int | None = None) -> Lo
     if preset.balance is None:
         return CrossEntropy()
     count = len(base) if limit is None else min(limit, len(base))
-    return CrossEntropy(class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance))
+    weight = class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance)
+    return CrossEntropy(weight, restore_prior=preset.restore_prior)
 
 
 def get(name: str) -> Preset:
@@ -163,7 +165,7 @@ PRESETS: dict[str, Preset] = {
         "fcn8s",
         DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(180, 240), flip=0.5, jitter=0.3),
         FitConfig(
-            epochs=36,
+            epochs=42,
             batch_size=8,
             optimiser="adamw",
             lr=4e-3,
@@ -171,16 +173,12 @@ PRESETS: dict[str, Preset] = {
             weight_decay=1e-2,
             norm_decay=False,
             warmup=50,
-            validate_every=12,
+            validate_every=14,
             val_batch_size=4,
         ),
-        {
-            "backbone": "vgg_small",
-            "width": 1.5,
-            "dropout": 0.1,
-            "skips": ["relu5_2", "relu4_2", "relu3_2", "relu2_2"],
-        },
+        {"backbone": "vgg_strided", "dropout": 0.1, "skips": ["relu5_2", "relu4_3", "relu3_3", "relu2_1"]},
         balance=0.5,
+        restore_prior=0.75,
     ),
     "camvid-fcn8s": Preset(
         "FCN-8s at once (PAMI 2017, section 4.3) at CamVid's full size, for one GPU; optimiser and augmentation are ours.",

@@ -105,6 +105,25 @@ def test_the_weight_moves_with_the_loss() -> None:
     assert "weight" in loss.state_dict()
 
 
+def test_restoring_the_prior_gives_back_the_true_posterior() -> None:
+    """One pixel in four is class 1. Weighted 9 to 1, its best score says 3/4; with the prior restored, 1/4; with half of it, between."""
+    labels, weight = torch.tensor([[[0, 0, 0, 1]]]), torch.tensor([1.0, 9.0])
+    for share, expected in ((0.0, 0.75), (1.0, 0.25), (0.5, 0.5)):
+        scores = torch.zeros(2, requires_grad=True)
+        loss = CrossEntropy(weight, restore_prior=share)
+        for _ in range(200):
+            (gradient,) = torch.autograd.grad(loss(scores[None, :, None, None].expand(1, 2, 1, 4), labels), scores)
+            scores = (scores - 2 * gradient).detach().requires_grad_()
+        torch.testing.assert_close(scores.softmax(0)[1].item(), expected, atol=1e-4, rtol=0)
+
+
+def test_restoring_needs_weights_and_passes_by_classes_that_never_occur() -> None:
+    with pytest.raises(ValueError, match="give a weight"):
+        CrossEntropy(restore_prior=1.0)
+    loss = CrossEntropy(torch.tensor([1.0, 0.0]), restore_prior=1.0)
+    assert torch.isfinite(loss(torch.zeros(1, 2, 1, 1), torch.zeros(1, 1, 1).long()))
+
+
 def test_the_base_says_what_is_missing() -> None:
     with pytest.raises(NotImplementedError, match="Loss must define terms"):
         Loss()(torch.zeros(1), torch.zeros(1))
