@@ -281,13 +281,10 @@ def receptive_field(
         leave_out_whole: Pass by what looks at a whole map (squeeze-and-excitation, image pooling, attention), as papers do.
         containers: Also the modules that only hold others.
     """
-    from edu_seg.receptive_field import ReceptiveFields, UnknownOperation, receptive_fields
+    from edu_seg.receptive_field import ReceptiveFields, receptive_fields
 
     whole_map = "leave_out" if leave_out_whole else "include"
-    try:
-        fields = receptive_fields(_network(network), size, channels=channels, whole_map=whole_map)
-    except UnknownOperation as error:
-        raise ValueError(str(error)) from error
+    fields = receptive_fields(_network(network), size, channels=channels, whole_map=whole_map)
     if layer is not None:
         if layer not in fields:
             raise ValueError(f"--layer {layer}: there is no such layer; --containers without --layer lists all.")

@@ -86,9 +86,7 @@ def effective_receptive_field(
     return EffectiveField.of(total)
 
 
-def gradient_at(
-    model: nn.Module, image: Float[Tensor, "C ..."], unit: Sequence[int] | None = None, layer: str | None = None
-) -> Tensor:
+def gradient_at(model: nn.Module, image: Float[Tensor, "C ..."], unit: Sequence[int] | None = None, layer: str | None = None) -> Tensor:
     """The gradient of one unit, summed over its channels, with respect to an image: (C, H, W)."""
     leaf = image.detach()[None].clone().requires_grad_()
     with torch.enable_grad(), evaluating(model), capturing(model, layer) as captured:

@@ -200,7 +200,9 @@ def receptive_fields(model: nn.Module, input_size: Sequence[int], *, channels: i
         raise ValueError(f"whole_map = {whole_map!r}: give 'include' or 'leave_out'")
     image = Node(sizes)
     dims: Dims = (plain(1), plain(channels), *(((axis, size),) for axis, size in enumerate(sizes)))
-    parameter = next(iter(model.parameters()), torch.empty(0))
+    parameter = next(model.parameters(), torch.empty(0))
+    if parameter.is_meta:  # constants that the forward makes on the image's device must have their numbers
+        parameter = torch.empty(0, dtype=parameter.dtype)
     run = Run(model, handler_of, whole_map == "leave_out")
     modes = [(module, module.training) for module in model.modules()]
     try:

@@ -27,6 +27,11 @@ ACTIVATIONS = (
     "dropout batch_norm"
 )
 
+JOINS = (
+    "sub sub_ rsub subtract __sub__ __rsub__ __isub__ mul mul_ multiply __mul__ __rmul__ __imul__ "
+    "div div_ divide true_divide __truediv__ __rtruediv__ __itruediv__"
+)
+
 
 class Positive(TorchFunctionMode):
     """While it is active, each function of `REPLACEMENTS` is replaced."""
@@ -40,12 +45,15 @@ def _same(image: Tensor, *_: Any, **__: Any) -> Tensor:
     return image
 
 
-def _plus(a: Any, b: Any, *_: Any, **__: Any) -> Any:
-    return a + b
+def _joining(name: str) -> Callable[..., Any]:
+    """Sums in place of differences, products and quotients, so that nothing cancels and no zero hides what it is multiplied with."""
 
+    def replacement(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+        if not any(isinstance(value, Tensor) and value.requires_grad for value in (a, b)):
+            return getattr(torch.Tensor if isinstance(a, Tensor) else torch, name)(a, b, *args, **kwargs)
+        return a.add_(b) if name.endswith("_") and not name.endswith("__") else a + b
 
-def _times(a: Any, b: Any, *_: Any, **__: Any) -> Any:
-    return a * b
+    return replacement
 
 
 def _plus_mean(dims: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -129,8 +137,7 @@ def _each(value: Any, number: int) -> list[Any]:
 
 REPLACEMENTS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(ACTIVATIONS.split(), _same),
-    **dict.fromkeys(("sub", "rsub", "__sub__", "__rsub__", "subtract"), _plus),
-    **dict.fromkeys(("div", "__truediv__", "true_divide", "divide"), _times),
+    **{name: _joining(name) for name in JOINS.split()},
     **dict.fromkeys(("max_pool1d", "max_pool2d"), _average_for_max),
     **dict.fromkeys(("max_pool1d_with_indices", "max_pool2d_with_indices"), _average_and_indices),
     "adaptive_max_pool1d": lambda maps, size, **_: F.adaptive_avg_pool1d(maps, size),
@@ -147,6 +154,13 @@ REPLACEMENTS: dict[str, Callable[..., Any]] = {
 """function → what takes its place."""
 
 
+def positive_state(model: nn.Module) -> dict[str, Tensor]:
+    """The network's parameters and buffers in float64, every weight one positive number that keeps sums near 1."""
+    parameters = {name: (value, 1 / max(1, value[:1].numel())) for name, value in model.named_parameters()}
+    state = {name: torch.full((), weight, dtype=torch.float64).expand(value.shape) for name, (value, weight) in parameters.items()}
+    return state | {name: value.double() if value.is_floating_point() else value for name, value in model.named_buffers()}
+
+
 def positive_gradient(
     model: nn.Module, input_size: Sequence[int], unit: Sequence[int], layer: str | None = None, *, channels: int = 3
 ) -> Float64[Tensor, "*image"]:
@@ -154,14 +168,9 @@ def positive_gradient(
 
     Arguments as in `measured_receptive_field`.
     """
-    state = {
-        name: torch.full((), 1 / max(1, value[:1].numel()), dtype=torch.float64).expand(value.shape)
-        for name, value in model.named_parameters()
-    }
-    state |= {name: value.double() if value.is_floating_point() else value for name, value in model.named_buffers()}
     image = torch.ones(1, channels, *input_size, dtype=torch.float64, requires_grad=True)
     with evaluating(model), capturing(model, layer) as captured, Positive():
-        output = functional_call(model, state, (image,))
+        output = functional_call(model, positive_state(model), (image,))
     target = at_unit(captured[0] if layer is not None else only_map(output), unit, len(input_size))
     if not target.requires_grad:
         return torch.zeros(tuple(input_size), dtype=torch.float64)

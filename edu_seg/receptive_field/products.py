@@ -51,10 +51,15 @@ def reduce(run: Run, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> 
     which = {dim % source.ndim for dim in which}
     gone = axes(tuple(source.dims[dim] for dim in which))
     keep = given.get("keepdim", False)
-    dims = tuple(plain(1) if dim in which else factors for dim, factors in enumerate(source.dims) if keep or dim not in which)
-    result = look_at_all(run, source, gone, dims, can_leave_out=False)
+    left = [_one_left(factors) if dim in which else factors for dim, factors in enumerate(source.dims) if keep or dim not in which]
+    result = look_at_all(run, source, gone, tuple(left), can_leave_out=False)
     number = len(func._schema.returns)
     return result if number == 1 else tuple(Traced(result.node, result.dims, result) for _ in range(number))
+
+
+def _one_left(factors: Sequence[Factor]) -> tuple[Factor, ...]:
+    """A dimension of which one unit is left: still rows or columns, if it was, so that it can grow again."""
+    return ((factors[0][0] if len(factors) == 1 else None, 1),)
 
 
 @operation("mm", "bmm", "addmm", "baddbmm", "addbmm", "mv", "addmv", "dot")

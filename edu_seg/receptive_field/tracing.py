@@ -25,7 +25,7 @@ Dims = tuple[tuple[Factor, ...], ...]
 """For each dimension of a tensor the factors that it is made of, the slowest first; more than one after flattening."""
 
 
-class UnknownOperation(TypeError):
+class UnknownOperation(NotImplementedError):
     """An operation whose receptive field this package does not know. It never guesses."""
 
 
@@ -126,9 +126,10 @@ class Run:
                 raise self.unknown(func, "it uses a view of a tensor that was overwritten since")
         before = {tensor.node for tensor in traced}
         result = handler(self, func, args, kwargs)
-        if isinstance(result, Traced) and result.node not in before and not (self.stack and self._is_leaf(self.stack[-1])):
+        where = self._path()
+        in_leaf = bool(where) and self._is_leaf(self.stack[-1])
+        if isinstance(result, Traced) and result.node not in before and not in_leaf:
             name = str(func.__name__).split(".")[0].rstrip("_")
-            where = self._path()
             self.add_layer(f"{where}.{name}" if where else name, name, result, True)
         return result
 
@@ -157,15 +158,18 @@ class Run:
             self.layers[f"output{key}"] = Layer("output", tensor.node, tuple(tensor.shape), False)
 
     def place(self) -> str:
-        """Where the run is, for messages."""
-        return f"{self._path() or 'the model'} ({type(self.stack[-1]).__name__})" if self.stack else "the model"
+        """The layer that is being run, for messages and for `whole_map`."""
+        path = self._path()
+        module = type(self.stack[-1]).__name__ if self.stack else ""
+        return f"{path} ({module})" if path else f"the model itself ({module})"
 
     def unknown(self, func: Any, why: str = "") -> UnknownOperation:
         """The error that names the operation and the layer."""
+        path = self._path()
+        where = f"layer {path!r}" if path else "the model itself"
+        module = type(self.stack[-1]).__name__ if self.stack else ""
         reason = f": {why}" if why else ""
-        return UnknownOperation(
-            f"{func} in the layer {self.place()}: its receptive field is not known{reason}. Express it by other layers."
-        )
+        return UnknownOperation(f"{func} in {where} ({module}): its receptive field is not known{reason}. Express it by other layers.")
 
     def _path(self) -> str:
         return next((self.names[id(module)] for module in reversed(self.stack) if id(module) in self.names), "")
