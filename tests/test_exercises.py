@@ -1,5 +1,6 @@
 """exercises: right answers of every style pass, typical wrong ones are told what is wrong, and nothing an answer does stops the lesson."""
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from edu_seg.exercises import EXERCISES, check
 from edu_seg.exercises.checking import Exercise, Mistake, review
-from edu_seg.geometry import PIXELS, Grid, crop_offset
+from edu_seg.geometry import PIXELS, Field, Grid, crop_offset
 from edu_seg.metrics import ConfusionMatrix
+from edu_seg.receptive_field import receptive_field
 
 # --- right answers, written otherwise than the reference ------------------------------------------------------------------------
 
@@ -65,6 +67,41 @@ def set_iou_by_the_package(pairs, num_classes):
     return matrix.mean_iou
 
 
+def layer_by_search(size, stride, wanted_size, wanted_stride):
+    """Every layer there is, those of small dilation first."""
+    for d in range(1, 200):
+        for k in (7, 5, 3):
+            if Field(size, stride).then(k, wanted_stride // stride, dilation=d) == Field(wanted_size, wanted_stride):
+                return torch.tensor([k, wanted_stride // stride, d])
+    raise ValueError("there is no such layer")
+
+
+def field_from_the_end(layers):
+    """The same backwards: from one unit to the first and last unit that it reads of each earlier map."""
+    first, last = 0, 0
+    for k, s, p, d in reversed(layers):
+        first, last = first * s - p, last * s - p + d * (k - 1)
+    return last - first + 1, math.prod(s for _, s, _, _ in layers), -first
+
+
+def field_by_tracing(layers):
+    net = nn.Sequential(*(nn.Conv2d(3, 3, k, s, p, d) for k, s, p, d in layers))
+    field = receptive_field(net, (200, 200))
+    return [field.size[0], field.stride[0], field.padding[0]]
+
+
+def dilations_by_search(layers):
+    """Step by step the largest dilation that leaves no hole."""
+    found, reached = [], {0}
+    for _ in range(layers):
+        for d in range(1, 100):
+            wider = {place + step for place in reached for step in (-d, 0, d)}
+            if len(wider) == max(wider) - min(wider) + 1:
+                best, widest = d, wider
+        found, reached = [*found, best], widest
+    return found
+
+
 def offset_by_grid(pad):
     centre = 1 - pad + sum(2**i / 2 for i in range(5)) + 3 * 32  # conv1_1, five pools, fc6; each other 3 × 3 keeps its place
     return crop_offset(Grid(PIXELS.stride * 32, Fraction(centre)).transposed(64, 32), PIXELS)
@@ -104,6 +141,13 @@ RIGHT: dict[str, list[Any]] = {
     "00.2": [confusion_by_loop, confusion_by_bincount, confusion_by_numpy],
     "00.3": [mean_iou_by_loop, mean_iou_by_numpy],
     "00.4": [set_iou_by_concatenation, set_iou_by_the_package],
+    "01.1": [[[23, 4], [14, 2], [23, 8]], np.array([(23, 4), (14, 2), (23, 8)]), torch.tensor([[23, 4], [14, 2], [23, 8]])],
+    "01.2": [
+        layer_by_search,
+        lambda a, s, b, t: next((k, t // s, (b - a) // s // (k - 1)) for k in (7, 5, 3) if (b - a) // s % (k - 1) == 0),
+    ],
+    "01.3": [field_from_the_end, field_by_tracing],
+    "01.4": [dilations_by_search, lambda layers: 3.0 ** np.arange(layers)],
     "05.1": [lambda pad: pad - 81, offset_by_grid],
     "05.2": [sum_by_loop, sum_by_narrow],
     "05.3": [kernel_by_loop, kernel_by_convolution],
@@ -124,7 +168,7 @@ def test_every_exercise_has_two_right_answers_here() -> None:
 
 
 def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "05"):
+    for notebook in ("00", "01", "05"):
         assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
@@ -151,6 +195,28 @@ def mean_accuracy_of_images(pairs, num_classes):
 def pixel_accuracy_of_the_set(pairs, num_classes):
     counts = torch.stack([confusion_by_bincount(preds, labels, num_classes) for preds, labels in pairs]).sum(0)
     return counts.diag().sum() / counts.sum()
+
+
+def calculator_of_01_3(layers):
+    """The code that the exercise gives to be mended."""
+    size, stride, padding = 1, 1, 0
+    for k, s, p, d in layers:
+        stride *= s
+        size += d * (k - 1) * stride
+        padding += p
+    return size, stride, padding
+
+
+def field_with(rule):
+    """A field by a wrong rule: (size, stride before the layer, k, s, d) -> the new size."""
+
+    def answer(layers):
+        size, stride, padding = 1, 1, 0
+        for k, s, p, d in layers:
+            size, stride, padding = rule(size, stride, k, s, d), stride * s, padding + p * stride
+        return [size, stride, padding]
+
+    return answer
 
 
 def sum_of_corners(upsampled, finer, offset):
@@ -206,6 +272,41 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (mean_of_images, "A mean over images is another score"),
         (mean_accuracy_of_images, "mean of pixel accuracies"),
         (pixel_accuracy_of_the_set, "pixel accuracy of the whole set"),
+    ],
+    "01.1": [
+        ([[29, 4], [15, 2], [37, 8]], "multiplied too early"),
+        ([[23, 4], [14, 2], [31, 8]], "does not spread its own taps"),
+        ([[23, 4], [14, 2], [46, 8]], "takes every second unit"),
+        ([[23, 4], [23, 2], [23, 8]], "half as far apart"),
+        ([[10, 4], [10, 2], [10, 8]], "a stride of pixels apart"),
+        ([[14, 4], [14, 2], [14, 8]], "double at each pool"),
+        ([23, 4, 14, 2, 23, 8], "shape"),
+        ([[23, 4], [14, 2], [24, 8]], "Go layer by layer"),
+    ],
+    "01.2": [
+        (lambda a, s, b, t: (3, t // s, (b - a) // s // 2), "a larger kernel needs less dilation"),
+        (lambda a, s, b, t: layer_by_search(a, 1, b, t // s), "divide the gap by the stride before you look"),
+        (lambda a, s, b, t: [3, t // s, (b - a) // s // 3] if s == 1 else [7, t // s, 1], "k - 1 steps"),
+        (lambda a, s, b, t: layer_by_search(a, t, b, t) * torch.tensor([1, 0, 1]) + torch.tensor([0, t // s, 0]), "not by the wanted one"),
+        (lambda a, s, b, t: layer_by_search(a, s, b, t) * torch.tensor([1, s, 1]), "Strides multiply"),
+        (lambda a, s, b, t: (b - a, t), "shape"),
+    ],
+    "01.3": [
+        (calculator_of_01_3, "two faults"),
+        (lambda layers: (calculator_of_01_3(layers)[0], *field_from_the_end(layers)[1:]), "multiplied too early"),
+        (field_with(lambda size, stride, k, s, d: size + (k - 1) * stride), "Dilation is left out"),
+        (lambda layers: (*field_from_the_end(layers)[:2], sum(layer[2] for layer in layers)), "units of the map that is padded"),
+        (lambda layers: (field_from_the_end(layers)[0] + 1, *field_from_the_end(layers)[1:]), "start at size 1"),
+        (field_with(lambda size, stride, k, s, d: size * s if s > 1 else size + d * (k - 1)), "double at each pool"),
+        (lambda layers: field_from_the_end(layers)[:2], "shape"),
+    ],
+    "01.4": [
+        (lambda layers: [1, 2, 4, 8][:layers], "reached in several ways"),
+        (lambda layers: list(range(1, layers + 1)), "reached in several ways"),
+        (lambda layers: [2] * layers, "every second pixel is never read"),
+        (lambda layers: [1] * layers, "the smallest field of all"),
+        (lambda layers: [4**i for i in range(layers)], "nothing reaches 2"),
+        (lambda layers: dilations_by_search(layers)[::-1], "from small to large"),
     ],
     "05.1": [
         (lambda pad: 19, "copied literal"),

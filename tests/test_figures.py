@@ -37,6 +37,9 @@ FIGURES = {
     "confusion": lambda: figures.confusion(torch.tensor([[1200, 3], [0, 0]]), ["sky", "road"]),
     "heat": lambda: figures.heat({"4": torch.rand(4, 4, generator=torch.Generator().manual_seed(0)), "zero": torch.eye(4)}),
     "grids": lambda: figures.grids({"image": (PIXELS, 20), "pool": (Grid(Fraction(2), Fraction(1, 2)), 10)}, (-4, 19), {"pool": 3}),
+    "taps": lambda: figures.taps({"g": (3, 2, 1), "f": (2, 1, 2)}, 13),
+    "lines": lambda: figures.lines({"a": [1, 2, 4], "b": [3, 2, 1]}, ["x", "y", "z"], "layer", "pixels"),
+    "pixel_maps": lambda: figures.pixel_maps({"paths": np.array([[0.0, 1.0], [2.0, 3.0]])}, {"box": ((0, 0), (0, 1))}, numbers=True),
     "legend": lambda: with_legend(),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -220,3 +223,60 @@ def test_grids_show_the_units_inside_the_extent() -> None:
 
 def test_heat_writes_each_number() -> None:
     assert len(FIGURES["heat"]().axes[0].texts) == 16
+
+
+# --- receptive fields -----------------------------------------------------------------------------------------------------------
+
+
+def test_taps_lead_to_what_is_read() -> None:
+    """f reads units 0 and 2 of g, which read pixels 0 to 2 and 4 to 6; unit 1 of f the same, two pixels on."""
+    fig = FIGURES["taps"]()
+    assert {"unit 0: 7 pixels from 0 on", "unit 1: 7 pixels from 2 on", "pixels", "g", "f"} <= texts(fig)
+    drawn = [np.asarray(line.get_xdata())[np.asarray(line.get_ydata()) == 0] for line in fig.axes[0].lines]
+    reached = [sorted({float(x) for x in xs}) for xs in drawn if len(xs)]
+    assert reached == [[0, 1, 2, 4, 5, 6], [2, 3, 4, 6, 7, 8]]
+    assert {line.get_linestyle() for line in fig.axes[0].lines} == {"-", "--"}
+
+
+def test_taps_need_two_units() -> None:
+    with pytest.raises(ValueError, match="9 pixels leave 1 unit at 'f', and two are drawn: give more pixels"):
+        figures.taps({"g": (3, 2, 1), "f": (4, 1, 1)}, 9)
+
+
+def test_lines_differ_in_more_than_colour() -> None:
+    fig = FIGURES["lines"]()
+    first, second = fig.axes[0].lines
+    assert np.asarray(first.get_ydata()).tolist() == [1, 2, 4]
+    assert first.get_linestyle() != second.get_linestyle()
+    assert first.get_marker() != second.get_marker()
+    assert {"a", "b", "x", "y", "z", "4", "1", "layer", "pixels"} <= texts(fig)
+    over_numbers = figures.lines({"a": [1.0, 5.0]}, [10, 40], "n", "pixels")
+    assert np.asarray(over_numbers.axes[0].lines[0].get_xdata()).tolist() == [10, 40]
+    plt.close("all")
+
+
+def test_too_many_lines_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 lines, and colours for 4"):
+        figures.lines({str(k): [1.0] for k in range(5)}, [1], "x", "y")
+
+
+def values_of(fig: Figure) -> np.ma.MaskedArray:
+    """The numbers behind the first picture of a figure."""
+    return np.ma.asarray(fig.axes[0].images[0].get_array())
+
+
+def test_pixel_maps_show_numbers_zeros_and_boxes() -> None:
+    fig = FIGURES["pixel_maps"]()
+    assert [text.get_text() for text in fig.axes[0].texts] == ["×", "1", "2", "3"]
+    assert np.ma.getmaskarray(values_of(fig)).tolist() == [[True, False], [False, False]]
+    assert fig.axes[0].patches[-1].get_extents().transformed(fig.axes[0].transData.inverted()).bounds == pytest.approx((-0.5, 0.5, 2, -1))
+    assert "box" in texts(fig)
+
+
+def test_large_pixel_maps_are_averaged_over_blocks() -> None:
+    weights = np.arange(402 * 402, dtype=np.float64).reshape(402, 402)
+    fig = figures.pixel_maps({"heat": weights})
+    assert values_of(fig).shape == (134, 134)
+    assert values_of(fig)[0, 0] == weights[:3, :3].mean()
+    assert list(fig.axes[0].images[0].get_extent()) == [-0.5, 401.5, 401.5, -0.5]
+    plt.close(fig)

@@ -1,6 +1,8 @@
 """Widgets: each a pure function in Python that makes its data, and a small piece of JavaScript that shows it and answers at once."""
 
 from edu_seg.widgets.net_viewer import NetViewer
+from edu_seg.widgets.rf_data import explorer_data
+from edu_seg.widgets.rf_explorer import RFExplorer
 from edu_seg.widgets.score_painter import ScorePainter
 
-__all__ = ["NetViewer", "ScorePainter"]
+__all__ = ["NetViewer", "RFExplorer", "ScorePainter", "explorer_data"]

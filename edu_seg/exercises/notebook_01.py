@@ -1,0 +1,187 @@
+"""Exercises of notebook 01: receptive fields."""
+
+from collections.abc import Sequence
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.geometry import Field
+
+Layer = tuple[int, int, int, int]
+"""(kernel_size, stride, padding, dilation)"""
+
+
+def _field(layers: Sequence[Layer]) -> list[int]:
+    field = Field()
+    for layer in layers:
+        field = field.then(*layer)
+    return [field.size, field.stride, field.padding]
+
+
+def _field_by_own_stride(layers: Sequence[Layer]) -> list[int]:
+    """A planted fault: a layer's own stride already widens that layer."""
+    size, stride, start = 1, 1, 0
+    for k, s, p, d in layers:
+        stride *= s
+        size, start = size + d * (k - 1) * stride, start + p * stride
+    return [size, stride, start]
+
+
+def _field_with_plain_padding(layers: Sequence[Layer]) -> list[int]:
+    """The mistake of adding paddings up as if all were of pixels."""
+    size, stride, _ = _field(layers)
+    return [size, stride, sum(p for _, _, p, _ in layers)]
+
+
+def _doubling(layers: Sequence[Layer]) -> list[int]:
+    size, stride, padding = 1, 1, 0
+    for k, s, p, d in layers:
+        size, stride, padding = size * s if s > 1 else size + d * (k - 1), stride * s, padding + p * stride
+    return [size, stride, padding]
+
+
+STACKS: list[Case] = [
+    ([(3, 1, 0, 1)],),
+    ([(3, 1, 1, 1), (3, 1, 1, 1)],),
+    ([(3, 1, 1, 2), (3, 1, 0, 1)],),
+    ([(2, 2, 0, 1), (3, 1, 1, 1)],),
+    ([(7, 2, 3, 1), (3, 2, 1, 1), (3, 1, 2, 2)],),
+    ([(11, 4, 2, 1), (3, 2, 0, 1), (5, 1, 2, 1), (3, 2, 0, 1), (3, 1, 12, 12)],),
+]
+
+
+def _layer(size: int, stride: int, wanted_size: int, wanted_stride: int) -> list[int]:
+    """(k, s, d) of the one layer that turns (size, stride) into the wanted ones: k of 3, 5, 7, the dilation as small as it can be."""
+    return _solved((wanted_size - size) // stride, wanted_stride // stride)
+
+
+def _solved(reach: int, layer_stride: int, least: int = 1) -> list[int]:
+    """[k, s, d] with (k − 1)·d = reach and the largest k that allows it (for `least` = 0: k·d = reach); d = 0 where there is none."""
+    for k in (7, 5, 3):
+        if reach > 0 and reach % (k - least) == 0:
+            return [k, layer_stride, reach // (k - least)]
+    return [3, layer_stride, 0]
+
+
+def _layer_of_threes(size: int, stride: int, wanted_size: int, wanted_stride: int) -> list[int]:
+    return [3, wanted_stride // stride, (wanted_size - size) // (2 * stride)]
+
+
+def _layer_with_wanted_stride(size: int, stride: int, wanted_size: int, wanted_stride: int) -> list[int]:
+    """The mistake of giving the layer the stride that is wanted in the end."""
+    k, _, d = _layer(size, stride, wanted_size, wanted_stride)
+    return [k, wanted_stride, d]
+
+
+WISHES: list[Case] = [(1, 1, 7, 1), (1, 1, 9, 1), (1, 1, 11, 1), (4, 2, 12, 2), (7, 4, 55, 8), (11, 4, 91, 4), (16, 4, 64, 16)]
+WISHES.append((212, 32, 404, 32))
+
+
+def _dilations(layers: int) -> list[int]:
+    """Each offset is a sum of digits −1, 0, 1 times powers of three, in one way alone."""
+    return [3**i for i in range(layers)]
+
+
+EXERCISES = (
+    Exercise(
+        "01.1",
+        reference=lambda: [[23, 4], [14, 2], [23, 8]],
+        otherwise="Go layer by layer: size + (k - 1) · stride with the stride reached before the layer, then stride · s.",
+        mistakes=(
+            Mistake(
+                lambda: [[29, 4], [15, 2], [37, 8]],
+                "The stride is multiplied too early: a layer's own stride spreads the taps of later layers, not its own.",
+            ),
+            Mistake(
+                lambda: [[23, 4], [14, 2], [31, 8]],
+                "Two right; in the third, the last layer's own stride does not spread its own taps: they lie as far apart as before.",
+            ),
+            Mistake(
+                lambda: [[23, 4], [14, 2], [46, 8]],
+                "Two right; in the third, the last stride takes every second unit, and what each of them sees stays as it was.",
+            ),
+            Mistake(
+                lambda: [[23, 4], [23, 2], [23, 8]],
+                "Without the first layer's stride, the taps of all later layers lie half as far apart: the size shrinks with it.",
+            ),
+            Mistake(
+                lambda: [[10, 4], [10, 2], [10, 8]],
+                "Later layers' taps lie a stride of pixels apart: (k - 1) counts units, so multiply it by the stride.",
+            ),
+            Mistake(
+                lambda: [[14, 4], [14, 2], [14, 8]],
+                "That is 'double at each pool': the pool doubles the stride; to the size it adds one step of the stride before it.",
+            ),
+        ),
+    ),
+    Exercise(
+        "01.2",
+        reference=_layer,
+        cases=WISHES,
+        otherwise="(k - 1) · d · stride fills the gap between `size` and `wanted_size`: take the largest k of 3, 5, 7 with a whole d.",
+        mistakes=(
+            Mistake(_layer_of_threes, "The size is right, but a larger kernel needs less dilation: try 7 first, then 5, then 3."),
+            Mistake(
+                lambda size, stride, wanted_size, wanted_stride: _solved(wanted_size - size, wanted_stride // stride),
+                "The layer's taps lie `stride` pixels apart, not one: divide the gap by the stride before you look for k and d.",
+            ),
+            Mistake(
+                lambda size, stride, wanted_size, wanted_stride: _solved((wanted_size - size) // stride, wanted_stride // stride, 0),
+                "Between the first and the last of k taps lie k - 1 steps, not k.",
+            ),
+            Mistake(
+                lambda size, stride, wanted_size, wanted_stride: _solved((wanted_size - size) // wanted_stride, wanted_stride // stride),
+                "The layer's own stride does not spread its own taps: divide the gap by the stride before it, not by the wanted one.",
+            ),
+            Mistake(_layer_with_wanted_stride, "Strides multiply: the layer's own is wanted_stride / stride."),
+        ),
+    ),
+    Exercise(
+        "01.3",
+        reference=_field,
+        cases=STACKS,
+        otherwise="For each layer in turn: size + d · (k - 1) · stride, padding + p · stride, and only then stride · s.",
+        mistakes=(
+            Mistake(
+                lambda layers: [*_field_by_own_stride(layers)[:2], sum(p for _, _, p, _ in layers)],
+                "That is the colleague's code as it stands. It has two faults: in the order of two lines, and in the unit of the padding.",
+            ),
+            Mistake(
+                _field_by_own_stride,
+                "The stride is multiplied too early: a layer's taps lie as far apart as its input's units, so use the stride before it.",
+            ),
+            Mistake(
+                lambda layers: _field([(k, s, p, 1) for k, s, p, _ in layers]),
+                "Dilation is left out: k taps that lie d apart span d · (k - 1) + 1 units.",
+            ),
+            Mistake(
+                _field_with_plain_padding,
+                "Padding is counted in units of the map that is padded, and each is a stride of pixels away from the next.",
+            ),
+            Mistake(
+                lambda layers: [_field(layers)[0] + 1, *_field(layers)[1:]],
+                "One too many: a pixel of the image sees one pixel, so start at size 1.",
+            ),
+            Mistake(
+                _doubling, "That is 'double at each pool': the stride doubles, and the size grows by (k - 1) · stride as in any layer."
+            ),
+        ),
+    ),
+    Exercise(
+        "01.4",
+        reference=_dilations,
+        cases=[(layers,) for layers in (1, 2, 3, 4)],
+        otherwise="Each layer adds -d, 0 or d to the place that is read: with n layers that makes 3**n sums. How far out without a gap?",
+        mistakes=(
+            Mistake(
+                lambda layers: [2**i for i in range(layers)],
+                "No hole, but some pixels are reached in several ways: spend the paths on new pixels, and you see more.",
+            ),
+            Mistake(lambda layers: [2] * layers, "All sums of even numbers are even: every second pixel is never read."),
+            Mistake(lambda layers: [1] * layers, "No hole, but the smallest field of all: each layer adds one pixel on either side."),
+            Mistake(
+                lambda layers: [4**i for i in range(layers)],
+                "There are holes: after a first layer that reaches 1, one at 4 reaches 3, 4 and 5, and nothing reaches 2.",
+            ),
+            Mistake(lambda layers: [3**i for i in reversed(range(layers))], "The right ones: write them from small to large."),
+        ),
+    ),
+)
