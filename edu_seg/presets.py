@@ -20,7 +20,7 @@ class DataSpec:
     """Which images, and what is done to them.
 
     kind: shapes, camvid or voc. size: (height, width) that images are resized to, or None (Shapes: the scenes' size). counts: how
-    many scenes of Shapes are for training and validation. crop, scale, flip, jitter, blur: as in `training_transform`.
+    many scenes of Shapes are for training and validation. crop, scale, flip, jitter, hue, blur: as in `training_transform`.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class DataSpec:
     scale: tuple[float, float] | None = None
     flip: float = 0.0
     jitter: float = 0.0
+    hue: float | None = None
     blur: float = 0.0
 
     @classmethod
@@ -83,7 +84,8 @@ def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | N
 
 def training_set(spec: DataSpec, base: LabelledSet, seed: int, limit: int | None = None) -> Seeded:
     """`base`, or its first `limit` images, with the augmentation, whose chance depends on (seed, epoch, index)."""
-    transform = training_transform(spec.crop, scale=spec.scale, flip=spec.flip, jitter=spec.jitter, blur=spec.blur)
+    chances = {"flip": spec.flip, "jitter": spec.jitter, "hue": spec.hue, "blur": spec.blur}
+    transform = training_transform(spec.crop, scale=spec.scale, **chances)
     return Seeded(_first(base, limit), transform, seed)
 
 
@@ -163,9 +165,9 @@ PRESETS: dict[str, Preset] = {
     "camvid-cpu": Preset(
         "Ours: two cores and a quarter of an hour. Poly rate: DeepLab v2, section 4.1; square root of SegNet's median-frequency weights.",
         "fcn8s",
-        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(180, 240), flip=0.5, jitter=0.3),
+        DataSpec("camvid", size=(240, 320), scale=(0.75, 1.5), crop=(180, 240), flip=0.5, jitter=0.3, hue=0.0),
         FitConfig(
-            epochs=42,
+            epochs=38,
             batch_size=8,
             optimiser="adamw",
             lr=4e-3,
@@ -173,8 +175,9 @@ PRESETS: dict[str, Preset] = {
             weight_decay=1e-2,
             norm_decay=False,
             warmup=50,
-            validate_every=14,
+            validate_every=38,
             val_batch_size=4,
+            num_workers=1,
         ),
         {"backbone": "vgg_strided", "dropout": 0.1, "skips": ["relu5_2", "relu4_3", "relu3_3", "relu2_1"]},
         balance=0.5,

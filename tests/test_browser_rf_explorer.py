@@ -8,7 +8,7 @@ import torch
 from execute_notebooks import normalise
 from lab_browser import Lab
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Error, Locator, Page
 from torch import nn
 
 from edu_seg.receptive_field import ReceptiveField, receptive_fields
@@ -88,7 +88,10 @@ def point(canvas: Locator, place: tuple[int, int], sizes: tuple[int, ...]) -> No
 def state(root: Locator, **wanted: str) -> dict[str, str]:
     """The attributes that tell the explorer's state, once they hold what is wanted."""
     selector = "".join(f'[data-{key}="{value}"]' for key, value in wanted.items())
-    root.page.locator(f".rf{selector}").first.wait_for()
+    try:
+        root.page.locator(f".rf{selector}").first.wait_for(timeout=20_000)
+    except Error:
+        pytest.fail(f"the explorer is not at {wanted}: {root.evaluate('node => JSON.stringify(node.dataset)')}")
     return root.evaluate("node => ({...node.dataset})")
 
 

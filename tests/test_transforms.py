@@ -211,3 +211,13 @@ def test_negative_seed_and_epoch():
 def test_seeded_index_outside():
     with pytest.raises(IndexError):
         seeded()[6]
+
+
+@pytest.mark.parametrize(("hue", "turns"), [(0.0, False), (None, True)])
+def test_the_hue_turns_unless_it_is_left_out(hue: float | None, turns: bool) -> None:
+    """In a red image green and blue are alike, whatever happens to brightness, contrast and saturation."""
+    red = torch.tensor([0.8, 0.3, 0.3])[:, None, None].expand(3, 4, 4).clone()
+    transform = training_transform(scale=None, flip=0, jitter=0.3, hue=hue, normalise=False)
+    torch.manual_seed(0)
+    apart = [float((image[1] - image[2]).abs().max()) for image, _ in (transform(red, torch.zeros(4, 4).long()) for _ in range(5))]
+    assert (max(apart) > 1e-3) == turns

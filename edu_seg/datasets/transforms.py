@@ -130,6 +130,7 @@ def training_transform(
     scale: tuple[Number, Number] | None = (0.5, 2.0),
     flip: Number = 0.5,
     jitter: Number = 0.0,
+    hue: Number | None = None,
     blur: Number = 0.0,
     normalise: bool = True,
 ) -> Compose:
@@ -137,13 +138,14 @@ def training_transform(
 
     crop_size: pixels or (height, width); None: no crop, so with a scale each image keeps its own size.
     scale: factors (least, most); None: none. flip, blur: probabilities. jitter: share of change of brightness,
-    contrast and saturation; a sixth of it turns the hue. 0 leaves a step out.
+    contrast and saturation. hue: share of the circle by which the hue turns, a sixth of `jitter` unless given (turning it takes longer
+    than all else together). 0 leaves a step out.
     """
     steps = [
         RandomScale(scale) if scale is not None else None,
         random_crop(crop_size) if crop_size is not None else None,
         random_flip(flip) if flip else None,
-        colour_jitter(jitter, jitter, jitter, jitter / 6) if jitter else None,
+        colour_jitter(jitter, jitter, jitter, jitter / 6 if hue is None else hue) if jitter else None,
         random_blur(blur) if blur else None,
         Normalise() if normalise else None,
     ]

@@ -237,12 +237,14 @@ class Explorer {
 
   // One drawing a frame, however many moves; how long it took from the first of them until the frame was out is noted.
   schedule() {
-    if (this.began) return;
-    this.began = performance.now();
+    if (this.pending) return;
+    this.pending = true;
+    const began = performance.now();
     requestAnimationFrame(() => {
+      this.pending = false;
       this.draw();
       const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => { this.note(performance.now() - this.began); this.began = 0; };
+      port1.onmessage = () => this.note(performance.now() - began);
       port2.postMessage(0);
     });
   }
