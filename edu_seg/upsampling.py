@@ -1,27 +1,100 @@
-"""From a coarse map to a fine one: bilinear kernels, transposed convolutions that start as (or stay) bilinear, and crops."""
+"""From a coarse map to a fine one: bilinear kernels, transposed convolutions that start as (or stay) bilinear, unpooling, and crops."""
+
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from edu_seg.geometry import transposed_output_size
 
-def bilinear_tent(kernel_size: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, " k"]:
+Filler = Literal["centred", "caffe"]
+Border = Literal["zero", "replicate", "divide"]
+
+
+def bilinear_tent(kernel_size: int, dtype: torch.dtype = torch.float32, filler: Filler = "centred") -> Float[Tensor, " k"]:
     """One axis of `bilinear_kernel`, which is this tent times itself."""
     if kernel_size < 1:
         raise ValueError(f"kernel_size must be at least 1, got {kernel_size}")
     factor = (kernel_size + 1) // 2
-    distance = (torch.arange(kernel_size, dtype=dtype) - (kernel_size - 1) / 2).abs()
+    if filler not in get_args(Filler):
+        raise ValueError(f"filler {filler!r}: there are {', '.join(get_args(Filler))}")
+    centre = (kernel_size - 1) / 2 if filler == "centred" else factor - 0.5 - factor % 2 / 2
+    distance = (torch.arange(kernel_size, dtype=dtype) - centre).abs()
     return 1 - distance / factor
 
 
-def bilinear_kernel(kernel_size: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, "k k"]:
-    """The tent, centred on the kernel, whose transposed convolution with stride (k + 1) // 2 interpolates bilinearly.
+def bilinear_kernel(kernel_size: int, dtype: torch.dtype = torch.float32, filler: Filler = "centred") -> Float[Tensor, "k k"]:
+    """The tent whose transposed convolution with stride (k + 1) // 2 interpolates bilinearly.
 
-    Source: `surgery.py` of the released FCN code, for even and odd sizes. (Caffe's own bilinear filler is off-centre at odd sizes.)
+    filler: "centred" on the kernel, at even and odd sizes (`surgery.py` of the released FCN code); "caffe": Caffe's own bilinear filler,
+    the same at 4, 5, 8, 16 and 64, off the centre at 2, 3, 6, 7 and 63.
     """
-    tent = bilinear_tent(kernel_size, dtype)
+    tent = bilinear_tent(kernel_size, dtype, filler)
     return torch.outer(tent, tent)
+
+
+def upsample_bilinear(features: Float[Tensor, "N C h w"], factor: int, border: Border = "replicate") -> Float[Tensor, "N C H W"]:
+    """Bilinear upsampling by a whole factor f as a transposed convolution: (N, C, h, w) -> (N, C, h·f, w·f).
+
+    The tent has 2f taps for even f and 2f - 1 for odd ones, the stride is f and the padding (k - f) / 2. Inside, the numbers are those of
+    `F.interpolate(mode="bilinear", align_corners=False)`. At the border, f/2 pixels wide, a bare transposed convolution is too dark, since
+    the tent of the neighbour outside is missing ("zero"). Two exact cures: "replicate" lays the border's units down once more outside, and
+    cuts them off again; "divide" divides by what a map of ones would give.
+    """
+    if factor < 1:
+        raise ValueError(f"factor must be at least 1, got {factor}")
+    if border not in get_args(Border):
+        raise ValueError(f"border {border!r}: there are {', '.join(get_args(Border))}")
+    if border == "replicate":
+        wider = F.pad(features, (1, 1, 1, 1), mode="replicate")
+        return upsample_bilinear(wider, factor, "zero")[:, :, factor:-factor, factor:-factor]
+    if border == "divide":
+        return upsample_bilinear(features, factor, "zero") / upsample_bilinear(torch.ones_like(features[:1, :1]), factor, "zero")
+    size = 2 * factor - factor % 2
+    channels = features.shape[1]
+    weight = bilinear_kernel(size, features.dtype).to(features.device).expand(channels, 1, size, size)
+    return F.conv_transpose2d(features, weight, stride=factor, padding=(size - factor) // 2, groups=channels)
+
+
+def overlap_count(size: int, kernel_size: int, stride: int, padding: int = 0) -> Int64[Tensor, " n"]:
+    """How many kernels lie over each output of a transposed convolution, along one axis of `size` units.
+
+    Where the counts alternate in the middle, equal inputs make unequal outputs: the checkerboard. They do not if and only if the stride
+    divides the kernel's size. In two dimensions the counts of both axes multiply.
+    Source: Odena, Dumoulin, Olah, "Deconvolution and checkerboard artifacts" (2016).
+    """
+    made = transposed_output_size(size, kernel_size, stride, padding)
+    ones = torch.ones(1, 1, size, dtype=torch.float64), torch.ones(1, 1, kernel_size, dtype=torch.float64)
+    counts = F.conv_transpose1d(*ones, stride=stride, padding=padding)[0, 0].long()
+    assert len(counts) == made
+    return counts
+
+
+def max_pool_with_switches(
+    features: Float[Tensor, "N C H W"], kernel_size: int = 2, stride: int | None = None
+) -> tuple[Float[Tensor, "N C h w"], Int64[Tensor, "N C h w"]]:
+    """Max pooling, and for each maximum its switch: the place row · W + column where it was found (DeconvNet, section 3.2; SegNet)."""
+    pooled, switches = F.max_pool2d(features, kernel_size, stride or kernel_size, return_indices=True)
+    return pooled, switches
+
+
+def max_unpool(
+    values: Float[Tensor, "N C h w"], switches: Int64[Tensor, "N C h w"], output_size: tuple[int, int]
+) -> Float[Tensor, "N C H W"]:
+    """Puts each value back to where its switch says, zeros elsewhere. `output_size`: (height, width) before the pool, any.
+
+    Where pools overlap and a switch occurs twice, the value is put there once, not summed. Raises ValueError for switches of another
+    shape, or that point outside.
+    """
+    if values.shape != switches.shape:
+        raise ValueError(f"values {tuple(values.shape)} and switches {tuple(switches.shape)}: give each value its switch")
+    height, width = output_size
+    if switches.numel() and not 0 <= int(switches.min()) <= int(switches.max()) < height * width:
+        raise ValueError(f"a switch points to place {int(switches.max())}, and a map of {height} × {width} has {height * width}")
+    flat = values.new_zeros(*values.shape[:2], height * width)
+    return flat.scatter(2, switches.flatten(2), values.flatten(2)).unflatten(2, (height, width))
 
 
 class BilinearUpsampling(nn.Module):

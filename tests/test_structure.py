@@ -47,7 +47,9 @@ FOLDERS = {
     "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
-    "widgets": ("base", "net_viewer", "score_painter", "rf_stack", "rf_data", "rf_explorer"),
+    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions"),
+    "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
+    "widgets": ("base", "net_viewer", "score_painter", "rf_stack", "rf_data", "rf_explorer", "stitch_lab", "conv_lab"),
     "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
