@@ -1,7 +1,8 @@
 """`make notebooks`: executes each notebook top to bottom in a fresh kernel and stores its outputs; a second run gives the same bytes.
 
 What differs from run to run, or between editors, is left out: timings, widget identifiers and state, the exact Python version,
-editors' metadata. A notebook that fails keeps its old file. Arguments name the notebooks; without any, all are executed.
+editors' metadata. What a cell with the tag "timed" prints, a measurement by the clock, is kept as stored (clear the cell's output to
+measure anew). A notebook that fails keeps its old file. Arguments name the notebooks; without any, all are executed.
 """
 
 import hashlib
@@ -100,8 +101,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 def re_execute(path: Path) -> None:
     """Executes the notebook at `path` and replaces the file. Raises what nbclient raises, and then leaves the file as it was."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook = normalise(execute(normalise(notebook), path.parent))
+    notebook = normalise(nbformat.read(path, as_version=4))
+    stored = {cell.id: cell.outputs for cell in notebook.cells if "timed" in cell.metadata.get("tags", [])}
+    notebook = normalise(execute(notebook, path.parent))
+    for cell in notebook.cells:
+        cell.update({"outputs": stored[cell.id]} if stored.get(cell.id) else {})
     nbformat.validate(notebook)
     write_atomically(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 

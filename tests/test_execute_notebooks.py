@@ -127,3 +127,17 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 def test_a_missing_notebook_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ipynb"):
         re_execute(tmp_path / "nowhere.ipynb")
+
+
+def test_a_measurement_by_the_clock_is_kept_as_stored(tmp_path: Path) -> None:
+    """The first run stores what the timed cell prints; later ones run it and keep that."""
+    path = write_notebook(tmp_path / "timed.ipynb", ["import time", "print(time.perf_counter_ns())", "print(time.perf_counter_ns())"])
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata.tags = ["timed"]
+    nbformat.write(notebook, path)
+    re_execute(path)
+    first = [cell.outputs for cell in nbformat.read(path, as_version=4).cells]
+    re_execute(path)
+    second = [cell.outputs for cell in nbformat.read(path, as_version=4).cells]
+    assert first[1] == second[1] != []
+    assert first[2] != second[2]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edu_seg.conv_matrix import conv_matrix
 from edu_seg.exercises import EXERCISES, check
 from edu_seg.exercises.checking import Exercise, Mistake, review
-from edu_seg.geometry import PIXELS, Field, Grid, crop_offset
+from edu_seg.geometry import PIXELS, Field, Grid, crop_offset, output_size, transposed_output_size
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.receptive_field import receptive_field
+from edu_seg.upsampling import bilinear_kernel
 
 # --- right answers, written otherwise than the reference ------------------------------------------------------------------------
 
@@ -136,6 +139,116 @@ def kernel_by_convolution(size):
     return torch.from_numpy(np.outer(tent, tent)).float()
 
 
+def rarefied_by_loop(kernel, s):
+    height, width = ((size - 1) * s + 1 for size in kernel.shape)
+    return [[float(kernel[i // s, j // s]) if i % s == 0 == j % s else 0.0 for j in range(width)] for i in range(height)]
+
+
+def rarefied_by_transposed_convolution(kernel, s):
+    return F.conv_transpose2d(kernel[None, None], torch.ones(1, 1, 1, 1), stride=s)[0, 0]
+
+
+def stitched_by_loop(passes, f):
+    out = np.zeros((f * passes.shape[1], f * passes.shape[2]))
+    for number, part in enumerate(passes.numpy()):
+        out[number // f :: f, number % f :: f] = part
+    return out
+
+
+def stitched_by_permuting(passes, f):
+    _, height, width = passes.shape
+    return passes.reshape(f, f, height, width).permute(2, 0, 3, 1).reshape(f * height, f * width)
+
+
+def rates_by_loop(layers):
+    rates, rate = [], 1
+    for _, s in layers:
+        rates.append(rate)
+        rate *= s
+    return rates
+
+
+def saving_by_units(costs, strides):
+    f = strides[-1]
+    return sum(f * f * cost for cost in costs) / sum(cost * (f / (f / stride)) ** 2 for cost, stride in zip(costs, strides, strict=True))
+
+
+def kernel_by_counting(weight, channels, height, width):
+    kernel = np.zeros((len(weight), channels, height, width))
+    for o, c, y, x in np.ndindex(kernel.shape):
+        kernel[o, c, y, x] = weight[o, (c * height + y) * width + x]
+    return kernel
+
+
+def kernel_from_outputs(weight, channels, height, width):
+    """What the layer says of a map with a single 1 is the weight at that place."""
+    ones = torch.eye(channels * height * width).view(-1, channels, height, width)
+    return (ones.flatten(1) @ weight.T).T.unflatten(1, (channels, height, width))
+
+
+def crops_by_unfold(image, size, stride):
+    return F.unfold(image[None], size, stride=stride)[0].T.view(-1, len(image), size, size)
+
+
+def crops_by_windows(image, size, stride):
+    windows = image.unfold(1, size, stride).unfold(2, size, stride)
+    return windows.flatten(1, 2).transpose(0, 1).clone()
+
+
+def saving_by_pixels(n, conv, fc, crop, stride):
+    per_pixel, pixels = conv / crop**2, (crop + stride * (n - 1)) ** 2
+    return n * n * (per_pixel * crop**2 + fc) / (per_pixel * pixels + n * n * fc)
+
+
+def inner_units_by_pixels(units, pixels, size, stride, padding):
+    image = set(range(pixels))
+    return [i for i in range(units) if {i * stride - padding + tap for tap in range(size)} <= image]
+
+
+def output_padding_by_search(size, kernel_size, stride, padding, dilation):
+    """The one that leads back, of all there are."""
+    made = output_size(size, kernel_size, stride, padding, dilation)
+    return next(a for a in range(stride) if transposed_output_size(made, kernel_size, stride, padding, dilation, a) == size)
+
+
+def transposed_by_loop(y, w, stride):
+    made = [0.0] * ((len(y) - 1) * stride + len(w))
+    for (i, value), (tap, weight) in product(enumerate(y.tolist()), enumerate(w.tolist())):
+        made[i * stride + tap] += value * weight
+    return made
+
+
+def transposed_by_matrix(y, w, stride):
+    return conv_matrix(w[None, None], ((len(y) - 1) * stride + len(w),), stride).T @ y
+
+
+def transposed_by_gradient(y, w, stride):
+    x = torch.zeros(1, 1, (len(y) - 1) * stride + len(w), requires_grad=True)
+    return torch.autograd.grad(F.conv1d(x, w[None, None], stride=stride), x, y[None, None])[0].flatten()
+
+
+def upsampled_by_division(scores, factor):
+    size = 2 * factor - factor % 2
+    kernel = bilinear_kernel(size, scores.dtype)[None, None]
+    made, weight = (
+        F.conv_transpose2d(part, kernel, stride=factor, padding=(size - factor) // 2) for part in (scores, torch.ones_like(scores))
+    )
+    return made / weight
+
+
+def composite_by_gradient(f, g, stride):
+    """The composite kernel is what one output owes to each input."""
+    x = torch.zeros(1, 1, (len(f) - 1) * stride + len(g), requires_grad=True)
+    output = F.conv1d(F.conv1d(x, g[None, None], stride=stride), f[None, None])
+    return torch.autograd.grad(output.sum(), x)[0].flatten()
+
+
+def composite_by_numpy(f, g, stride):
+    spread = np.zeros((len(f) - 1) * stride + 1)
+    spread[::stride] = f
+    return np.convolve(spread, g)
+
+
 RIGHT: dict[str, list[Any]] = {
     "00.1": [0.18, 0.9 / 5, Fraction(9, 50), np.float64(0.18), torch.tensor(0.18), lambda: (0.9 + 0 + 0 + 0 + 0) / 5],
     "00.2": [confusion_by_loop, confusion_by_bincount, confusion_by_numpy],
@@ -148,6 +261,27 @@ RIGHT: dict[str, list[Any]] = {
     ],
     "01.3": [field_from_the_end, field_by_tracing],
     "01.4": [dilations_by_search, lambda layers: 3.0 ** np.arange(layers)],
+    "03.1": [[64, 16, 57, 44], (8**2, (8 // 2) ** 2, 100 - 44 + 1, 44), torch.tensor([64, 16, 8 + 7 * 7, 44])],
+    "03.2": [rarefied_by_loop, rarefied_by_transposed_convolution],
+    "03.3": [stitched_by_loop, stitched_by_permuting],
+    "03.4": [rates_by_loop, lambda layers: np.cumprod([1, *(s for _, s in layers)])[:-1]],
+    "03.5": [saving_by_units, lambda costs, strides: max(strides) ** 2 * np.sum(costs) / np.dot(costs, np.square(strides))],
+    "02.1": [
+        [[1, 1], [2, 2], [5, 9], [10, 10]],
+        np.array([(h // 32 - 6, w // 32 - 6) for h, w in ((224, 224), (256, 256), (375, 500), (512, 512))]),
+    ],
+    "02.2": [kernel_by_counting, kernel_from_outputs, lambda weight, c, h, w: weight.numpy().reshape(-1, c, h, w)],
+    "02.3": [crops_by_unfold, crops_by_windows],
+    "02.4": [saving_by_pixels, lambda n, conv, fc, crop, stride: (conv + fc) / (conv * ((crop + (n - 1) * stride) / crop / n) ** 2 + fc)],
+    "02.5": [
+        inner_units_by_pixels,
+        lambda units, pixels, size, stride, padding: np.arange(-(-padding // stride), min(units, (pixels - size + padding) // stride + 1)),
+    ],
+    "04.1": [[13, 14, 14, 224], np.array([13.0, 14, 14, 224]), lambda: torch.tensor([2 * 7 - 1, 2 * 7, 2 * 7, 32 * 7])],
+    "04.2": [output_padding_by_search, lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) % s],
+    "04.3": [transposed_by_loop, transposed_by_matrix, transposed_by_gradient],
+    "04.4": [upsampled_by_division, lambda scores, f: F.interpolate(scores, scale_factor=f, mode="bilinear", align_corners=False)],
+    "04.5": [composite_by_gradient, composite_by_numpy, transposed_by_loop],
     "05.1": [lambda pad: pad - 81, offset_by_grid],
     "05.2": [sum_by_loop, sum_by_narrow],
     "05.3": [kernel_by_loop, kernel_by_convolution],
@@ -168,7 +302,7 @@ def test_every_exercise_has_two_right_answers_here() -> None:
 
 
 def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "01", "05"):
+    for notebook in ("00", "01", "02", "03", "04", "05"):
         assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
@@ -204,6 +338,16 @@ def calculator_of_01_3(layers):
         stride *= s
         size += d * (k - 1) * stride
         padding += p
+    return size, stride, padding
+
+
+def half_mended_01_3(layers):
+    """The line of the size moved up, the padding's stride still the one after the layer."""
+    size, stride, padding = 1, 1, 0
+    for k, s, p, d in layers:
+        size += d * (k - 1) * stride
+        stride *= s
+        padding += p * stride
     return size, stride, padding
 
 
@@ -245,6 +389,43 @@ def kernel_down_to_zero(size):
     return np.outer(tent, tent)
 
 
+def side_by_side(passes, f):
+    return torch.cat([torch.cat(list(passes[row * f : (row + 1) * f]), 1) for row in range(f)])
+
+
+def own_strides_too(layers):
+    return np.cumprod([s for _, s in layers])
+
+
+def pools_left_alone(layers):
+    return [1 if k == 2 else rate for (k, _), rate in zip(layers, rates_by_loop(layers), strict=True)]
+
+
+def kernel_of_channels_last(weight, channels, height, width):
+    return np.moveaxis(weight.numpy().reshape(-1, height, width, channels), 3, 1)
+
+
+def crops_below_before_beside(image, size, stride):
+    return crops_by_windows(image.transpose(1, 2), size, stride).transpose(2, 3)
+
+
+def kernels_laid_over_each_other(y, w, stride):
+    made = torch.zeros((len(y) - 1) * stride + len(w))
+    for i, value in enumerate(y):
+        made[i * stride : i * stride + len(w)] = value * w
+    return made
+
+
+def upsampling_of_04_4(scores, factor):
+    """The code that the exercise gives to be mended."""
+    kernel = bilinear_kernel(2 * factor, scores.dtype)[None, None]
+    return F.conv_transpose2d(scores, kernel, stride=factor, padding=factor // 2)
+
+
+def upsampling_of_04_4_with_a_border(scores, factor):
+    return upsampling_of_04_4(F.pad(scores, (1, 1, 1, 1), mode="replicate"), factor)[..., factor:-factor, factor:-factor]
+
+
 WRONG: dict[str, list[tuple[Any, str]]] = {
     "00.1": [
         (0.9, "pixel accuracy"),
@@ -280,6 +461,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ([[23, 4], [23, 2], [23, 8]], "half as far apart"),
         ([[10, 4], [10, 2], [10, 8]], "a stride of pixels apart"),
         ([[14, 4], [14, 2], [14, 8]], "double at each pool"),
+        ([[4, 23], [2, 14], [8, 23]], "the size comes first"),
         ([23, 4, 14, 2, 23, 8], "shape"),
         ([[23, 4], [14, 2], [24, 8]], "Go layer by layer"),
     ],
@@ -289,6 +471,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda a, s, b, t: [3, t // s, (b - a) // s // 3] if s == 1 else [7, t // s, 1], "k - 1 steps"),
         (lambda a, s, b, t: layer_by_search(a, t, b, t) * torch.tensor([1, 0, 1]) + torch.tensor([0, t // s, 0]), "not by the wanted one"),
         (lambda a, s, b, t: layer_by_search(a, s, b, t) * torch.tensor([1, s, 1]), "Strides multiply"),
+        (lambda a, s, b, t: layer_by_search(a, s, b, t)[[0, 2, 1]], "another order"),
         (lambda a, s, b, t: (b - a, t), "shape"),
     ],
     "01.3": [
@@ -297,6 +480,9 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (field_with(lambda size, stride, k, s, d: size + (k - 1) * stride), "Dilation is left out"),
         (lambda layers: (*field_from_the_end(layers)[:2], sum(layer[2] for layer in layers)), "units of the map that is padded"),
         (lambda layers: (field_from_the_end(layers)[0] + 1, *field_from_the_end(layers)[1:]), "start at size 1"),
+        (lambda layers: (field_from_the_end(layers)[0] - 1, *field_from_the_end(layers)[1:]), "not at 0"),
+        (field_with(lambda size, stride, k, s, d: size + d * k * stride), "k - 1 steps, not k"),
+        (half_mended_01_3, "Half done"),
         (field_with(lambda size, stride, k, s, d: size * s if s > 1 else size + d * (k - 1)), "double at each pool"),
         (lambda layers: field_from_the_end(layers)[:2], "shape"),
     ],
@@ -307,6 +493,123 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda layers: [1] * layers, "the smallest field of all"),
         (lambda layers: [4**i for i in range(layers)], "nothing reaches 2"),
         (lambda layers: dilations_by_search(layers)[::-1], "from small to large"),
+        (lambda layers: [1, 3, 8, 20][:layers], "Does one come twice"),
+    ],
+    "03.1": [
+        ([8, 4, 57, 44], "every pair of shifts is a pass"),
+        ([64, 4, 57, 44], "along each of its two axes"),
+        ([64, 16, 64, 44], "most passes have 7"),
+        ([64, 16, 100, 44], "the field has to fit"),
+        ([64, 16, 56, 44], "Both ends count"),
+        ([64, 16, 57, 51], "no unit sees more than before"),
+        ([64, 16, 57], "shape"),
+    ],
+    "03.2": [
+        (lambda kernel, s: rarefied_by_loop(kernel, s + 1), "s - 1 zeros"),
+        (lambda kernel, s: torch.kron(kernel, torch.eye(s)[:1].T @ torch.eye(s)[:1]), "No zeros behind the last tap"),
+        (lambda kernel, s: torch.kron(kernel, torch.eye(s)[-1:].T @ torch.eye(s)[-1:]), "as if i and j began at 1"),
+        (lambda kernel, s: torch.kron(kernel, torch.ones(s, s)), "Between the taps there are zeros"),
+    ],
+    "03.3": [
+        (lambda passes, f: stitched_by_loop(passes.transpose(1, 2), f).T, "exchanged"),
+        (side_by_side, "like tiles"),
+        (lambda passes, f: passes.reshape(f * passes.shape[1], -1), "A bare reshape"),
+        (lambda passes, f: torch.kron(passes[0], torch.ones(f, f)), "one pass enlarged"),
+    ],
+    "03.4": [
+        (own_strides_too, "not its own taps"),
+        (pools_left_alone, "Pools have windows too"),
+        (lambda layers: [1, *(s for _, s in layers)][:-1], "not the next one alone"),
+        (lambda layers: [min(rate, 2) for rate in rates_by_loop(layers)], "Removed strides multiply"),
+        (lambda layers: [s for _, s in layers], "These are the strides"),
+    ],
+    "03.5": [
+        (lambda costs, strides: strides[-1] * np.sum(costs) / np.dot(costs, strides), "two axes"),
+        (lambda costs, strides: 1 / saving_by_units(costs, strides), "The other way round"),
+        (lambda costs, strides: strides[-1] ** 2, "late layers cost more"),
+        (lambda costs, strides: 1, "repeat the early ones"),
+        (lambda costs, strides: strides[-1], "S² times as many units as before"),
+    ],
+    "02.1": [
+        ([[7, 7], [8, 8], [11, 15], [16, 16]], "the maps of pool5"),
+        ([[1, 1], [2, 2], [6, 10], [10, 10]], "round up"),
+        ([[0, 0], [1, 1], [4, 8], [9, 9]], "not the steps between them"),
+        ([[1, 1], [1, 1], [1, 1], [1, 1]], "a convolution slides"),
+        ([[1, 1], [2, 2], [9, 5], [10, 10]], "Rows come first"),
+        ([1, 2, 5, 10], "shape"),
+        ([[1, 1], [2, 2], [5, 9], [16, 16]], "Halve the side five times"),
+    ],
+    "02.2": [
+        (kernel_of_channels_last, "the colleague's code"),
+        (lambda weight, c, h, w: weight.view(-1, c, w, h).mT, "column by column"),
+        (lambda weight, c, h, w: kernel_by_counting(weight, c, h, w)[:, :, ::-1, ::-1], "upside down"),
+        (lambda weight, c, h, w: weight.view(-1, c * h * w, 1, 1), "That is a 1 × 1 kernel"),
+        (lambda weight, c, h, w: weight.view(c, -1, h, w)[0], "shape"),
+    ],
+    "02.3": [
+        (crops_below_before_beside, "in the wrong order"),
+        (lambda image, size, stride: crops_by_unfold(image[:, :-1, :-1], size, stride), "last row or column of crops is missing"),
+        (lambda image, size, stride: crops_by_windows(image, size, size), "lie side by side"),
+        (lambda image, size, stride: crops_by_windows(image, size, 1), "a crop at every pixel"),
+        (lambda image, size, stride: image.unfold(1, size, stride).unfold(2, size, stride), "shape"),
+    ],
+    "02.4": [
+        (lambda n, conv, fc, crop, stride: n**2 * (conv + fc) / (conv * (1 + n * stride / crop) ** 2 + fc * n**2), "n - 1 steps"),
+        (lambda n, conv, fc, crop, stride: n * n, "costs more than one over a crop"),
+        (lambda n, conv, fc, crop, stride: n**2 * (conv + fc) / (conv * (1 + (n - 1) * stride / crop) ** 2 + fc), "run once in your pass"),
+        (lambda n, conv, fc, crop, stride: n**2 / (1 + (n - 1) * stride / crop) ** 2, "Only convolutions are shared"),
+        (lambda n, conv, fc, crop, stride: n**2 * (conv + fc) / (conv * (1 + (n - 1) * stride / crop) + fc * n**2), "square of the side"),
+        (lambda n, conv, fc, crop, stride: saving_by_pixels(n, conv, fc, crop, stride) ** -1, "Upside down"),
+    ],
+    "02.5": [
+        (lambda units, pixels, size, stride, padding: inner_units_by_pixels(units, pixels + 1, size, stride, padding), "One too many"),
+        (lambda units, pixels, size, stride, padding: list(range(-(-padding // stride), units)), "at the end as well"),
+        (lambda units, pixels, size, stride, padding: inner_units_by_pixels(units, pixels, size, stride, 0), "begins before the image"),
+        (lambda units, pixels, size, stride, padding: list(range(units)), "All units are there"),
+        (lambda *case: len(inner_units_by_pixels(*case)), "shape"),
+    ],
+    "04.1": [
+        ([14, 14, 14, 224], "only where k - 2p"),
+        ([15, 16, 16, 256], "between 7 units lie 6 strides"),
+        ([17, 18, 18, 288], "its transpose cuts off"),
+        ([13, 14, 15, 224], "added once"),
+        ([4, 3, 4, 1], "From the first to the last unit"),
+    ],
+    "04.2": [
+        (lambda n, k, s, p, d: 0, "the smallest of the sizes"),
+        (lambda n, k, s, p, d: n % s, "take the window's span off first"),
+        (lambda n, k, s, p, d: s - 1, "the largest value there is"),
+        (lambda n, k, s, p, d: (n - d * (k - 1) - 1) % s, "The padding is left out"),
+        (lambda n, k, s, p, d: (n + 2 * p - k) % s, "The dilation is left out"),
+        (lambda n, k, s, p, d: (d * (k - 1) + 1 - n - 2 * p) % s, "missing for one more window"),
+        (lambda n, k, s, p, d: (n + 2 * p - d * (k - 1)) % s, "the floor's remainder"),
+    ],
+    "04.3": [
+        (lambda y, w, s: transposed_by_loop(y, w.flip(0), s), "laid down as it is"),
+        (kernels_laid_over_each_other, "use += in place of ="),
+        (lambda y, w, s: transposed_by_matrix(y, w, 1), "The stride is not used"),
+        (lambda y, w, s: transposed_by_loop(y, w, s)[: s * len(y)], "beyond n · stride"),
+        (
+            lambda y, w, s: (
+                np.array(transposed_by_loop(y, w, s)) / np.maximum(transposed_by_loop(torch.ones_like(y), torch.ones_like(w), s), 1)
+            ),
+            "Nothing is divided",
+        ),
+        (lambda y, w, s: F.conv1d(y[None, None], w[None, None], padding=len(w))[0, 0], "shape"),
+    ],
+    "04.4": [
+        (upsampling_of_04_4, "still too dark"),
+        (upsampling_of_04_4_with_a_border, "Take 2f - 1"),
+        (lambda scores, f: F.interpolate(scores, scale_factor=f, mode="bilinear", align_corners=True), "the corners are pinned"),
+        (lambda scores, f: scores.repeat_interleave(f, 2).repeat_interleave(f, 3), "Each unit is repeated"),
+        (lambda scores, f: upsampled_by_division(scores, f) / f**2, "sums to factor²"),
+    ],
+    "04.5": [
+        (lambda f, g, s: composite_by_numpy(f, g, 1), "g's stride is left out"),
+        (lambda f, g, s: composite_by_numpy(g, f, s), "swapped"),
+        (lambda f, g, s: composite_by_numpy(f, g.flip(0), s), "g is flipped"),
+        (lambda f, g, s: composite_by_numpy(f, g, s)[::-1], "the wrong way round"),
+        (lambda f, g, s: torch.cat([f, g]), "shape"),
     ],
     "05.1": [
         (lambda pad: 19, "copied literal"),

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from edu_seg import figures
@@ -40,6 +42,19 @@ FIGURES = {
     "taps": lambda: figures.taps({"g": (3, 2, 1), "f": (2, 1, 2)}, 13),
     "lines": lambda: figures.lines({"a": [1, 2, 4], "b": [3, 2, 1]}, ["x", "y", "z"], "layer", "pixels"),
     "pixel_maps": lambda: figures.pixel_maps({"paths": np.array([[0.0, 1.0], [2.0, 3.0]])}, {"box": ((0, 0), (0, 1))}, numbers=True),
+    "stitched_row": lambda: figures.stitched_row([3, 1, 4, 1, 5], [[4, 9], [7]], 2),
+    "kernel_cells": lambda: figures.kernel_cells({"f": torch.ones(1, 2), "f'": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.0]])}),
+    "passes_filled": lambda: figures.passes_filled({"two": [(0, 0), (1, 1)], "four": [(0, 0), (0, 1), (1, 0), (1, 1)]}, units=4),
+    "folded": lambda: figures.folded(torch.arange(12.0).view(3, 2, 2)),
+    "class_maps": lambda: figures.class_maps(
+        scene()[0], {"disc": torch.eye(3), "square": torch.zeros(2, 3)}, Grid(Fraction(8), Fraction(7, 2))
+    ),
+    "arithmetic": lambda: figures.arithmetic({"half": (4, 3, 1, 1, 1), "odd": (4, 3, 2, 0, 1)}),
+    "stretched": lambda: figures.arithmetic({"odd": (4, 3, 2, 0, 1)}, transposed=True),
+    "laid_down": lambda: figures.laid_down([1, 3, 2], [1, 2, 1], stride=2, padding=1, output_padding=1),
+    "matrices": lambda: figures.matrices({"C": (torch.tensor([[1.0, 2, 0], [0, 1, 2]]), 1, 3)}),
+    "overlaps": lambda: figures.overlaps([(3, 2), (4, 2)], size=4),
+    "windows": lambda: figures.windows([5, 6], kernel_size=3, stride=2, padding=1),
     "legend": lambda: with_legend(),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -60,7 +75,7 @@ def texts(fig: Figure) -> set[str]:
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """What is displayed: the representations that a notebook would store."""
     outputs: list[dict[str, str]] = []
-    monkeypatch.setattr(figures, "display", lambda item: outputs.append({"text/html": item._repr_html_()}))
+    monkeypatch.setattr("edu_seg.figures.base.display", lambda item: outputs.append({"text/html": item._repr_html_()}))
     return outputs
 
 
@@ -273,6 +288,30 @@ def test_pixel_maps_show_numbers_zeros_and_boxes() -> None:
     assert "box" in texts(fig)
 
 
+def test_named_zeros_are_dark_and_in_the_legend() -> None:
+    plain, named = (figures.pixel_maps({"m": np.eye(2)}, zero=zero) for zero in ("", "exactly zero"))
+    assert [to_hex(fig.axes[0].patches[0].get_facecolor()) for fig in (plain, named)] == ["#ffffff", "#8a8a8a"]
+    assert [len(fig.legends) for fig in (plain, named)] == [0, 1]
+    assert "exactly zero" in texts(named)
+    plt.close("all")
+
+
+def test_numbered_pixels() -> None:
+    plain, numbered = (figures.taps({"g": (3, 2, 1)}, 5, numbered=number) for number in (False, True))
+    assert texts(numbered) - texts(plain) == set("01234")
+    plt.close("all")
+
+
+def test_lines_named_at_their_ends_and_upright_names() -> None:
+    fig = figures.lines({"a": [1.0, 5.0]}, ["x\n1", "y\n2"], "n", "pixels", named_ends=True)
+    assert "5 · a" in texts(fig)
+    assert fig.axes[0].get_legend() is None
+    slanted = figures.lines({"a": [1.0, 5.0]}, ["x", "y"], "n", "pixels")
+    assert [drawn.axes[0].get_xticklabels()[0].get_rotation() for drawn in (fig, slanted)] == [0, 45]
+    assert slanted.axes[0].get_legend() is not None
+    plt.close("all")
+
+
 def test_large_pixel_maps_are_averaged_over_blocks() -> None:
     weights = np.arange(402 * 402, dtype=np.float64).reshape(402, 402)
     fig = figures.pixel_maps({"heat": weights})
@@ -280,3 +319,143 @@ def test_large_pixel_maps_are_averaged_over_blocks() -> None:
     assert values_of(fig)[0, 0] == weights[:3, :3].mean()
     assert list(fig.axes[0].images[0].get_extent()) == [-0.5, 401.5, 401.5, -0.5]
     plt.close(fig)
+
+
+# --- shifted passes -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stitched_row_interlaces_the_passes() -> None:
+    """Pass 0 sees pixels 0, 1 and 2, 3; pass 1 pixels 1, 2: its unit stands between the two."""
+    fig = FIGURES["stitched_row"]()
+    written = {row: [text for text in fig.axes[0].texts if text.get_position()[1] == row] for row in range(4)}
+    assert [text.get_text() for text in written[3]] == ["3", "1", "4", "1", "5"]
+    stitched = sorted((text.get_position()[0], text.get_text()) for text in written[0])
+    assert stitched == [(0.5, "4"), (1.5, "7"), (2.5, "9")]
+    assert len({patch.get_hatch() for patch in fig.axes[0].patches if patch.get_fill()}) == 2  # none (the pixels', too), and pass 1's
+
+
+def test_kernel_cells_hold_every_weight() -> None:
+    fig = FIGURES["kernel_cells"]()
+    assert [[text.get_text() for text in ax.texts] for ax in fig.axes] == [["1", "1"], ["1", "0", "1", "0", "0.5", "0"]]
+    assert fig.axes[0].get_ylim() == fig.axes[1].get_ylim()  # one scale
+
+
+def test_unfilled_units_carry_a_cross() -> None:
+    fig = FIGURES["passes_filled"]()
+    two, four = ([text.get_text() for text in ax.texts] for ax in fig.axes)
+    assert two[:5] == ["0,0", "×", "0,0", "×", "×"]
+    assert (two.count("×"), four.count("×")) == (8, 0)
+    assert {four.count(f"{dy},{dx}") for dy in (0, 1) for dx in (0, 1)} == {4}
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: figures.stitched_row([1] * 9, [[1]] * 5, 1), lambda: figures.passes_filled({"a": []}, 3)], ids=["row", "map"]
+)
+def test_too_many_passes_are_refused(draw) -> None:
+    with pytest.raises(ValueError, match=r"(5|9) passes, and colours for 4: draw a smaller stride"):
+        draw()
+
+
+# --- fully connected layers as convolutions -------------------------------------------------------------------------------------
+
+
+def test_a_folded_row_keeps_its_order() -> None:
+    """Each number stands in the row at its place, and below in its channel's window, row by row."""
+    drawn = [(text.get_position(), text.get_text()) for text in FIGURES["folded"]().axes[0].texts if text.get_text().isdigit()]
+    row = {place[0]: int(value) for place, value in drawn if place[1] == 3.5}
+    assert row == {float(i): i for i in range(12)}
+    windows = sorted((place, int(value)) for place, value in drawn if place[1] < 2)
+    assert windows[:4] == [((1.0, 0), 2), ((1.0, 1), 0), ((2.0, 0), 3), ((2.0, 1), 1)]
+    assert len(windows) == 12
+    assert {"channel 0", "channel 1", "channel 2"} <= texts(FIGURES["folded"]())
+    with pytest.raises(ValueError, match="5 channels, and colours for 4: draw fewer"):
+        figures.folded(torch.zeros(5, 1, 1))
+    plt.close("all")
+
+
+def test_units_lie_around_the_pixels_that_they_sit_on() -> None:
+    """Unit 0 at pixel 3.5, stride 8: three units cover the pixels 0 to 23; the line of one half surrounds what is above it."""
+    fig = FIGURES["class_maps"]()
+    image, disc, square = fig.axes[:3]
+    assert list(disc.images[-1].get_extent()) == [-0.5, 23.5, 23.5, -0.5]
+    assert list(square.images[-1].get_extent()) == [-0.5, 23.5, 15.5, -0.5]
+    assert np.asarray(disc.images[-1].get_array()).tolist() == np.eye(3).tolist()
+    assert [len(ax.collections) for ax in (image, disc, square)] == [0, 1, 0]
+    assert {"image", "disc", "square"} <= texts(fig)
+
+
+# --- convolutions ---------------------------------------------------------------------------------------------------------------
+
+
+def squares(fig: Figure, panel: int) -> list[Rectangle]:
+    return [patch for patch in fig.axes[panel].patches if isinstance(patch, Rectangle)]
+
+
+def hatched(fig: Figure, panel: int = 0) -> list[tuple[float, float]]:
+    """The middles of the hatched squares of a panel: what is cut off, or covered by no window."""
+    return [(square.get_x() + 0.5, square.get_y() + 0.5) for square in squares(fig, panel) if square.get_hatch()]
+
+
+def filled(fig: Figure, colour: str, panel: int = 0) -> list[tuple[float, float]]:
+    """The middles of the squares of a colour."""
+    found = [square for square in squares(fig, panel) if square.get_fill() and to_hex(square.get_facecolor()) == colour]
+    return [(square.get_x() + 0.5, square.get_y() + 0.5) for square in found]
+
+
+def test_kernels_are_laid_down_and_added() -> None:
+    """Padding 1 cuts the first column off; output padding 1 keeps the last one."""
+    fig = FIGURES["laid_down"]()
+    written = [text.get_text() for text in fig.axes[0].texts]
+    assert written[-6:] == ["2", "4", "6", "5", "4", "2"]
+    assert "3 × [1, 2, 1]" in written
+    assert hatched(fig) == [(0, 0)]
+    whole = figures.laid_down([1, 3, 2], [1, 2, 1], stride=2)
+    assert [text.get_text() for text in whole.axes[0].texts][-7:] == ["1", "2", "4", "6", "5", "4", "2"]
+    assert hatched(whole) == []
+    beyond = figures.laid_down([1, 3], [1, 2], stride=2, output_padding=1)  # no kernel reaches there
+    assert [text.get_text() for text in beyond.axes[0].texts][-5:] == ["1", "2", "3", "6", "0"]
+    plt.close("all")
+
+
+def test_a_matrix_leaves_its_zeros_empty() -> None:
+    fig = FIGURES["matrices"]()
+    assert [text.get_text() for text in fig.axes[0].texts] == ["1", "2", "1", "2"]
+    assert fig.axes[0].get_title() == "C"
+
+
+def test_the_remainder_is_hatched() -> None:
+    """Six units with one zero on each side: three windows of 3 at stride 2 end at cell 6, so cell 7 is left over."""
+    fig = FIGURES["windows"]()
+    assert {"5 → 3", "6 → 3"} <= texts(fig)
+    assert [x for x, _ in hatched(fig)] == [7]
+    assert len(fig.axes[0].lines) == 3 + 3
+
+
+def test_arithmetic_draws_units_windows_and_outputs() -> None:
+    fig = FIGURES["arithmetic"]()
+    assert [ax.get_title() for ax in fig.axes] == ["half\n4 → 4", "odd\n4 → 1"]
+    assert filled(fig, "#9ecae1") == [(j, i) for i in range(1, 5) for j in range(1, 5)]
+    assert len(filled(fig, "#a8ddb5")) == 16
+    assert hatched(fig) == []
+    assert sorted(hatched(fig, 1)) == sorted({(3, i) for i in range(4)} | {(i, 3) for i in range(4)})
+    taps = [np.asarray(points.get_offsets()) for points in fig.axes[0].collections]
+    assert [(part.min(), part.max()) for part in taps] == [(0, 2), (3, 5)]
+
+
+def test_the_way_back_spreads_the_units() -> None:
+    """One unit, a margin of 2 and the remainder of 1: six cells, on which a window of 3 finds four places."""
+    fig = FIGURES["stretched"]()
+    assert fig.axes[0].get_title() == "odd\n1 → 4"
+    assert filled(fig, "#9ecae1") == [(2, 2)]
+    assert len(filled(fig, "#a8ddb5")) == 16
+    spread = figures.arithmetic({"": (5, 3, 2, 1, 1)}, transposed=True)
+    assert filled(spread, "#9ecae1") == [(j, i) for i in (1, 3, 5) for j in (1, 3, 5)]
+    with pytest.raises(ValueError, match="a padding of 3 is more than a window of 3 reaches"):
+        figures.arithmetic({"": (5, 3, 1, 3, 1)}, transposed=True)
+    plt.close("all")
+
+
+def test_overlaps_carry_their_counts() -> None:
+    fig = FIGURES["overlaps"]()
+    assert [text.get_text() for text in fig.axes[0].texts] == ["1", "1", "2", "1", "2", "1", "2", "1", "1", "kernel 3\nstride 2"]
+    assert [text.get_text() for text in fig.axes[1].texts][:-1] == ["1", "1", "2", "2", "2", "2", "2", "2", "1", "1"]

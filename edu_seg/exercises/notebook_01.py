@@ -31,6 +31,19 @@ def _field_with_plain_padding(layers: Sequence[Layer]) -> list[int]:
     return [size, stride, sum(p for _, _, p, _ in layers)]
 
 
+def _field_with_late_padding(layers: Sequence[Layer]) -> list[int]:
+    """Half mended: the padding is still counted in the stride that the layer itself leads to."""
+    size, stride, _ = _field(layers)
+    return [size, stride, _field_by_own_stride(layers)[2]]
+
+
+def _field_by_all_taps(layers: Sequence[Layer]) -> list[int]:
+    """The mistake of k steps between k taps."""
+    _, stride, padding = _field(layers)
+    sizes = (d * k * _field(layers[:before])[1] for before, (k, _, _, d) in enumerate(layers))
+    return [1 + sum(sizes), stride, padding]
+
+
 def _doubling(layers: Sequence[Layer]) -> list[int]:
     size, stride, padding = 1, 1, 0
     for k, s, p, d in layers:
@@ -39,7 +52,6 @@ def _doubling(layers: Sequence[Layer]) -> list[int]:
 
 
 STACKS: list[Case] = [
-    ([(3, 1, 0, 1)],),
     ([(3, 1, 1, 1), (3, 1, 1, 1)],),
     ([(3, 1, 1, 2), (3, 1, 0, 1)],),
     ([(2, 2, 0, 1), (3, 1, 1, 1)],),
@@ -80,6 +92,11 @@ def _dilations(layers: int) -> list[int]:
     return [3**i for i in range(layers)]
 
 
+_OVERLAP = "No hole, but some pixels are reached in several ways: spend the paths on new pixels, and you see more."
+_HOLES = (
+    "There are holes: the last layer's dilation is larger than the width that is filled before it, and nothing reaches what lies between."
+)
+
 EXERCISES = (
     Exercise(
         "01.1",
@@ -107,6 +124,10 @@ EXERCISES = (
                 "Later layers' taps lie a stride of pixels apart: (k - 1) counts units, so multiply it by the stride.",
             ),
             Mistake(
+                lambda: [[4, 23], [2, 14], [8, 23]],
+                "The right numbers in another order: in each pair the size comes first, then the stride.",
+            ),
+            Mistake(
                 lambda: [[14, 4], [14, 2], [14, 8]],
                 "That is 'double at each pool': the pool doubles the stride; to the size it adds one step of the stride before it.",
             ),
@@ -130,6 +151,10 @@ EXERCISES = (
             Mistake(
                 lambda size, stride, wanted_size, wanted_stride: _solved((wanted_size - size) // wanted_stride, wanted_stride // stride),
                 "The layer's own stride does not spread its own taps: divide the gap by the stride before it, not by the wanted one.",
+            ),
+            Mistake(
+                lambda *case: [_layer(*case)[place] for place in (0, 2, 1)],
+                "The right numbers in another order: return the kernel size, then the stride, then the dilation.",
             ),
             Mistake(_layer_with_wanted_stride, "Strides multiply: the layer's own is wanted_stride / stride."),
         ),
@@ -157,8 +182,17 @@ EXERCISES = (
                 "Padding is counted in units of the map that is padded, and each is a stride of pixels away from the next.",
             ),
             Mistake(
+                _field_with_late_padding,
+                "Half done: the size is right, but padding too must be counted before the layer's own stride is multiplied in.",
+            ),
+            Mistake(_field_by_all_taps, "Between the first and the last of k taps lie k - 1 steps, not k."),
+            Mistake(
                 lambda layers: [_field(layers)[0] + 1, *_field(layers)[1:]],
-                "One too many: a pixel of the image sees one pixel, so start at size 1.",
+                "One too many: a pixel of the image sees one pixel, so start at size 1, and let only the layers add to it.",
+            ),
+            Mistake(
+                lambda layers: [_field(layers)[0] - 1, *_field(layers)[1:]],
+                "One too few: before the first layer, a pixel of the image sees itself, so `size` starts at 1, not at 0.",
             ),
             Mistake(
                 _doubling, "That is 'double at each pool': the stride doubles, and the size grows by (k - 1) · stride as in any layer."
@@ -169,7 +203,7 @@ EXERCISES = (
         "01.4",
         reference=_dilations,
         cases=[(layers,) for layers in (1, 2, 3, 4)],
-        otherwise="Each layer adds -d, 0 or d to the place that is read: with n layers that makes 3**n sums. How far out without a gap?",
+        otherwise="All sums of -d, 0 or d, one a layer: is a place missing? A dilation is too large. Does one come twice? Too small.",
         mistakes=(
             Mistake(
                 lambda layers: [2**i for i in range(layers)],

@@ -1,8 +1,8 @@
 """How much each pixel weighs: the effective receptive field.
 
 Source: Luo, Li, Urtasun and Zemel, "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NIPS 2016.
-Section 2.2: a pixel's weight is the gradient of the unit with respect to it. Over n layers it becomes a Gaussian whose width grows as √n,
-while the field itself grows as n.
+The effective field is the region whose pixels weigh more than next to nothing; a pixel's weight is the absolute gradient of the unit with
+respect to it (section 2). Over n plain layers it becomes a Gaussian whose width grows as √n, while the field itself grows as n.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class EffectiveField:
 
     @property
     def size(self) -> tuple[float, ...]:
-        """Four standard deviations, which hold 95 % of a Gaussian: the width that the paper compares with the field's."""
+        """Four standard deviations, which hold 95 % of a Gaussian along an axis: the course's own measure of width."""
         return tuple(4 * sigma for sigma in self.sigma)
 
     @classmethod

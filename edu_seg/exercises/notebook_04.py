@@ -1,0 +1,198 @@
+"""Exercises of notebook 04: transposed convolution."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.upsampling import bilinear_kernel, upsample_bilinear
+
+
+def _output_padding(size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> int:
+    """The units that the convolution leaves unused: what has to be added on the way back."""
+    return (size + 2 * padding - dilation * (kernel_size - 1) - 1) % stride
+
+
+def _transposed(y: Tensor, w: Tensor, stride: int) -> Tensor:
+    return F.conv_transpose1d(y[None, None], w[None, None], stride=stride)[0, 0]
+
+
+def _overwritten(y: Tensor, w: Tensor, stride: int) -> Tensor:
+    """The mistake of putting the kernels down one over the other."""
+    made = torch.zeros(len(_transposed(y, w, stride)), dtype=y.dtype)
+    for i, value in enumerate(y):
+        made[i * stride : i * stride + len(w)] = value * w
+    return made
+
+
+def _averaged(y: Tensor, w: Tensor, stride: int) -> Tensor:
+    """The mistake of dividing by the number of kernels that lie over an output."""
+    return _transposed(y, w, stride) / _transposed(torch.ones_like(y), torch.ones_like(w), stride).clamp(min=1)
+
+
+def _signals() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    cases: list[Case] = [(torch.tensor([2.0]), torch.tensor([1.0, 2.0, 3.0]), 1)]
+    cases += [(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0, 3.0]), stride) for stride in (1, 2, 3)]
+    for n, k, stride in ((3, 2, 3), (5, 4, 2), (9, 7, 3)):
+        cases.append((torch.randn(n, generator=generator), torch.randn(k, generator=generator), stride))
+    return cases
+
+
+def _upsampled(scores: Tensor, factor: int) -> Tensor:
+    return upsample_bilinear(scores, factor, "replicate")
+
+
+def _colleague(scores: Tensor, factor: int) -> Tensor:
+    """The code that the exercise gives to be mended."""
+    kernel = bilinear_kernel(2 * factor)[None, None]
+    return F.conv_transpose2d(scores, kernel, stride=factor, padding=factor // 2)
+
+
+def _even_kernels_alone(scores: Tensor, factor: int) -> Tensor:
+    """The border mended, and the kernel of 2f taps kept for odd factors, where it cannot be centred."""
+    return _colleague(F.pad(scores, (1, 1, 1, 1), mode="replicate"), factor)[..., factor:-factor, factor:-factor]
+
+
+def _score_maps() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    cases: list[Case] = [(torch.ones(1, 1, 2, 2), 2), (torch.arange(4.0).reshape(1, 1, 2, 2), 2), (torch.ones(1, 1, 2, 2), 3)]
+    return cases + [(torch.randn(1, 1, h, w, generator=generator), factor) for h, w, factor in ((2, 3, 3), (4, 3, 4), (3, 5, 5))]
+
+
+def _composite(f: Tensor, g: Tensor, stride: int) -> Tensor:
+    """One kernel for g with `stride`, then f."""
+    return _transposed(f, g, stride)
+
+
+def _kernels() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    cases: list[Case] = [(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), stride) for stride in (1, 2, 3)]
+    return cases + [(torch.randn(k, generator=generator), torch.randn(3, generator=generator), s) for k, s in ((3, 1), (3, 2), (5, 4))]
+
+
+EXERCISES = (
+    Exercise(
+        "04.1",
+        reference=lambda: [13, 14, 14, 224],
+        otherwise="From the first to the last unit it is 6 strides; add one kernel, take 2p off, add output_padding.",
+        mistakes=(
+            Mistake(
+                lambda: [14, 14, 14, 224],
+                "A transposed convolution multiplies the size by its stride only where k - 2p, with output_padding, equals the stride.",
+            ),
+            Mistake(
+                lambda: [15, 16, 16, 256],
+                "One stride too many, or the padding forgotten: between 7 units lie 6 strides, and 2p units come off.",
+            ),
+            Mistake(lambda: [17, 18, 18, 288], "The sign: what a convolution pads, its transpose cuts off."),
+            Mistake(lambda: [13, 14, 15, 224], "output_padding is added once, at the end, not on both sides."),
+        ),
+    ),
+    Exercise(
+        "04.2",
+        reference=_output_padding,
+        cases=[(6, 3, 3, 0, 1), (5, 3, 2, 1, 1), (6, 3, 2, 1, 1), (10, 3, 4, 0, 1), (9, 3, 4, 1, 1), (14, 3, 5, 0, 2), (224, 7, 2, 3, 1)],
+        otherwise="It is the floor's remainder: padded size, less the window's span d · (k - 1) + 1, modulo the stride.",
+        mistakes=(
+            Mistake(
+                lambda size, kernel_size, stride, padding, dilation: 0,
+                "Without output_padding you get the smallest of the sizes that the convolution maps to the same one.",
+            ),
+            Mistake(
+                lambda size, kernel_size, stride, padding, dilation: size % stride,
+                "The windows do not start a new one every stride from the input's end: take the window's span off first.",
+            ),
+            Mistake(
+                lambda size, kernel_size, stride, padding, dilation: stride - 1,
+                "That is the largest value there is: it brings you to the largest of the sizes that the convolution maps to the same one.",
+            ),
+            Mistake(
+                lambda size, kernel_size, stride, padding, dilation: _output_padding(size, kernel_size, stride, 0, dilation),
+                "The padding is left out: windows slide over the padded input.",
+            ),
+            Mistake(
+                lambda size, kernel_size, stride, padding, dilation: _output_padding(size, kernel_size, stride, padding, 1),
+                "The dilation is left out: a window spans d · (k - 1) + 1 units.",
+            ),
+            Mistake(
+                lambda size, kernel_size, stride, padding, dilation: (
+                    -_output_padding(size, kernel_size, stride, padding, dilation) % stride
+                ),
+                "That is how many units are missing for one more window; wanted are those left over after the last one.",
+            ),
+        ),
+    ),
+    Exercise(
+        "04.3",
+        reference=_transposed,
+        cases=_signals(),
+        otherwise="Unit i adds y[i] · w to the outputs from i · stride on; the result has (n - 1) · stride + k units.",
+        mistakes=(
+            Mistake(
+                lambda y, w, stride: _transposed(y, w.flip(0), stride),
+                "The kernel is laid down as it is. It is flipped only if you slide it over the stretched input instead.",
+            ),
+            Mistake(_overwritten, "Where kernels overlap they add up: use += in place of =."),
+            Mistake(_averaged, "Where kernels overlap they add up. Nothing is divided by their number."),
+            Mistake(lambda y, w, stride: _transposed(y, w, 1), "The stride is not used: neighbouring kernels lie `stride` units apart."),
+            Mistake(
+                lambda y, w, stride: _transposed(y, w, stride)[: len(y) * stride],
+                "The last kernel reaches beyond n · stride: the result has (n - 1) · stride + k units.",
+            ),
+        ),
+    ),
+    Exercise(
+        "04.4",
+        reference=_upsampled,
+        cases=_score_maps(),
+        tolerance=1e-5,
+        otherwise="Inside and at the border it has to be F.interpolate(scores, scale_factor=factor, mode='bilinear', align_corners=False).",
+        mistakes=(
+            Mistake(
+                lambda scores, factor: upsample_bilinear(scores, factor, "zero"),
+                "The border is still too dark: there a neighbour's tent is missing. Lay the border down once more outside, or divide.",
+            ),
+            Mistake(
+                lambda scores, factor: F.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=True),
+                "With align_corners=True the corners are pinned, and the units no longer lie `factor` pixels apart.",
+            ),
+            Mistake(
+                lambda scores, factor: F.interpolate(scores, scale_factor=factor, mode="nearest"),
+                "Each unit is repeated: that is the nearest neighbour, not a straight line from one to the next.",
+            ),
+            Mistake(
+                _even_kernels_alone,
+                "The border is right, odd factors are not: 2f taps have no middle pixel. Take 2f - 1, and (f - 1) // 2 for the padding.",
+            ),
+            Mistake(
+                lambda scores, factor: _upsampled(scores, factor) / factor**2,
+                "The kernel need not sum to 1: it sums to factor², since each output meets only every factor-th tap.",
+            ),
+        ),
+    ),
+    Exercise(
+        "04.5",
+        reference=_composite,
+        cases=_kernels(),
+        otherwise="Tap j of f reads unit j of g, and that reads the inputs from j · stride on, weighted by g: which operation is this?",
+        mistakes=(
+            Mistake(
+                lambda f, g, stride: _transposed(f, g, 1),
+                "g's stride is left out: neighbouring taps of f read units of g that lie `stride` inputs apart.",
+            ),
+            Mistake(
+                lambda f, g, stride: _transposed(g, f, stride),
+                "The two are swapped: the stride spreads the taps of f, the later layer, not those of g.",
+            ),
+            Mistake(
+                lambda f, g, stride: _transposed(f, g.flip(0), stride),
+                "g is flipped: what torch calls a convolution slides the kernel as it is, so nothing is turned around.",
+            ),
+            Mistake(
+                lambda f, g, stride: _transposed(f, g, stride).flip(0),
+                "The kernel is the wrong way round: what torch calls a convolution slides it as it is.",
+            ),
+        ),
+    ),
+)
