@@ -7,17 +7,20 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlparse
 
 import nbformat
+import pytest
 from course_env import ROOT, fixed_environment
+from execute_notebooks import normalise
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 from open_lab import lab_command
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -53,6 +56,16 @@ def copy_notebook(source: Path, target: Path, keep_outputs: bool = False) -> Pat
     return target
 
 
+def attributes(root: Locator, **wanted: str) -> dict[str, str]:
+    """A widget's `data-` attributes, which tell its state, once they hold what is wanted."""
+    selector = "".join(f'[data-{key}="{value}"]' for key, value in wanted.items())
+    try:
+        root.and_(root.page.locator(selector or "*")).wait_for(timeout=20_000)
+    except Error:
+        pytest.fail(f"the widget is not at {wanted}: {root.evaluate('node => JSON.stringify(node.dataset)')}")
+    return root.evaluate("node => ({...node.dataset})")
+
+
 class Lab:
     """A running server: its address, token and root folder. `open` gives a page, `run_all` the notebook after its last cell."""
 
@@ -72,6 +85,33 @@ class Lab:
         page.goto(f"{self.url}{path}?reset&token={self.token}")
         self.wait_until_idle(page)
         return page
+
+    @contextmanager
+    def live(self, folder: Path, cells: Sequence[str], widget: str) -> Iterator[Page]:
+        """A page with a notebook of these cells, run; each shows a widget, whose root `widget` selects."""
+        path = folder / f"{folder.name}.ipynb"
+        nbformat.write(normalise(new_notebook(cells=[new_code_cell(cell) for cell in cells])), path)
+        page = self.open(path)
+        self.run_all(page, path.name)
+        page.locator(widget).nth(len(cells) - 1).wait_for()
+        yield page
+        page.close()
+
+    @contextmanager
+    def exported(self, path: Path, widget: str) -> Iterator[Page]:
+        """A page opened as a file; at the end, that it asked for itself and for nothing else, without an error."""
+        page = self.browser.new_page()
+        page.set_default_timeout(30_000)
+        asked: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(path.as_uri())
+        page.locator(widget).wait_for()
+        yield page
+        page.close()
+        assert errors == []
+        assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
 
     def wait_until_idle(self, page: Page) -> None:
         page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()

@@ -3,12 +3,9 @@
 import json
 from collections.abc import Iterator
 
-import nbformat
 import pytest
-from execute_notebooks import normalise
-from lab_browser import Lab
-from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Error, Locator, Page
+from lab_browser import Lab, attributes
+from playwright.sync_api import Locator, Page
 
 from edu_seg.widgets import ConvLab, ConvSettings
 from edu_seg.widgets.conv_lab import NAMES, Side
@@ -34,41 +31,16 @@ display(down, seen, button)
 @pytest.fixture(scope="module")
 def page(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A notebook with two of them, live, and a button whose answer in Python sets the first."""
-    path = tmp_path_factory.mktemp("conv") / "conv.ipynb"
-    nbformat.write(normalise(new_notebook(cells=[new_code_cell(SETUP), new_code_cell(SECOND)])), path)
-    page = lab.open(path)
-    lab.run_all(page, path.name)
-    page.locator(".cv").nth(1).wait_for()
-    yield page
-    page.close()
+    with lab.live(tmp_path_factory.mktemp("conv"), [SETUP, SECOND], ".cv") as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
 def alone(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """An exported page, opened as a file: it asks for nothing and has no error."""
+    """An exported page."""
     path = ConvLab(3, stride=2, padding=1, size=6).export(tmp_path_factory.mktemp("page") / "lab.html")
-    page = lab.browser.new_page()
-    page.set_default_timeout(30_000)
-    asked: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator(".cv").wait_for()
-    yield page
-    page.close()
-    assert errors == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-
-
-def state(root: Locator, **wanted: str) -> dict[str, str]:
-    """The attributes that tell what is shown, once they hold what is wanted."""
-    selector = "".join(f'[data-{key}="{value}"]' for key, value in wanted.items())
-    try:
-        root.and_(root.page.locator(f".cv{selector}")).wait_for(timeout=20_000)
-    except Error:
-        pytest.fail(f"the lab is not at {wanted}: {root.evaluate('node => JSON.stringify(node.dataset)')}")
-    return root.evaluate("node => ({...node.dataset})")
+    with lab.exported(path, ".cv") as page:
+        yield page
 
 
 def settings_of(found: dict[str, str]) -> ConvSettings:
@@ -108,7 +80,7 @@ def point_and_check(root: Locator, *places: tuple[Side, int]) -> None:
 
 def check(root: Locator, side: Side, index: int) -> None:
     """What is lit now is that cell, and its ties are Python's."""
-    found = state(root, side=side, index=f"{index}")
+    found = attributes(root, side=side, index=f"{index}")
     settings = settings_of(found)
     ties = settings.ties(side, index)
     assert found["cells"] == ",".join(str(cell) for cell, _ in ties)
@@ -131,7 +103,7 @@ def test_cells_rows_and_columns_light_what_they_tie(page: Page) -> None:
     point_at_entry(root, -1, 7)
     check(root, "input", 7)
     point_at_entry(root, 5, 10)
-    state(root, entry="5,10")
+    attributes(root, entry="5,10")
     check(root, "output", 5)
     root.get_by_role("button", name="column", exact=True).click()
     point_at_entry(root, 5, 11)
@@ -151,7 +123,7 @@ def test_lit_cells_have_the_colours_of_their_taps(page: Page) -> None:
     """By the colours on the screen: tied cells have their tap's, all others are white."""
     root = page.locator(".cv").first
     point_at_cell(root, "output", 3)
-    state(root, side="output", index="3")
+    attributes(root, side="output", index="3")
     canvas = root.locator(".input canvas")
     size, padding, side = cells(canvas)
     colours = ConvLab().data["colours"]
@@ -167,12 +139,12 @@ def test_the_sentence_says_what_is_lit(page: Page) -> None:
     says = root.locator(".says")
     assert says.get_attribute("aria-live") == "polite"
     point_at_cell(root, "input", 5)
-    state(root, side="input", index="5")
+    attributes(root, side="input", index="5")
     assert says.inner_text().replace("\xa0", " ") == (
         "Input (1, 1), column 5 of C, is read by 4 output cells: (0, 0) by tap 5, (0, 1) by tap 4, (1, 0) by tap 2, (1, 1) by tap 1."
     )
     point_at_entry(root, 0, 3)
-    state(root, entry="0,3")
+    attributes(root, entry="0,3")
     assert says.inner_text().replace("\xa0", " ").startswith("Row 0, column 3 is 0. Output (0, 0), row 0 of C, reads 9 input cells")
 
 
@@ -185,7 +157,7 @@ def test_pointing_sends_nothing_to_the_kernel(page: Page) -> None:
     }""")
     for index in range(16):
         point_at_cell(root, "input", index)
-    state(root, side="input", index="15")
+    attributes(root, side="input", index="15")
     assert page.evaluate("window.sentMessages") == 0
     choose(root, padding=1)
     page.wait_for_function("window.sentMessages > 0")  # a setting is told to Python: the count does count
@@ -202,7 +174,7 @@ def test_keys_move_what_is_lit(page: Page) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    row, column = (int(value) for value in state(root, side="output")["entry"].split(","))
+    row, column = (int(value) for value in attributes(root, side="output")["entry"].split(","))
     assert column == 3
     check(root, "output", row)
     page.keyboard.press("Enter")
@@ -231,7 +203,7 @@ def test_settings_change_all_that_is_shown(page: Page) -> None:
     """Chosen in the browser: matrix, line and formula follow at once, and Python is told."""
     root = page.locator(".cv").first
     choose(root, size=6, kernel_size=3, stride=2, padding=1)
-    found = state(root, line="nn.Conv2d(1, 1, 3, stride=2, padding=1)", remainder="1", output="3")
+    found = attributes(root, line="nn.Conv2d(1, 1, 3, stride=2, padding=1)", remainder="1", output="3")
     assert settings_of(found) == ConvSettings(stride=2, padding=1, size=6)
     assert root.locator("pre").inner_text() == "nn.Conv2d(1, 1, 3, stride=2, padding=1)"
     assert root.locator(".formula").inner_text() == "= ⌊(6 + 2 · 1 − 1 · (3 − 1) − 1) / 2⌋ + 1 = ⌊5 / 2⌋ + 1 = 3"
@@ -244,19 +216,19 @@ def test_settings_change_all_that_is_shown(page: Page) -> None:
 def test_the_transpose_of_what_is_shown(page: Page) -> None:
     root = page.locator(".cv").first
     root.get_by_role("button", name="stride 2, a remainder").click()
-    before = settings_of(state(root, output="3", remainder="1"))
+    before = settings_of(attributes(root, output="3", remainder="1"))
     root.get_by_role("button", name="transposed convolution").click()
-    found = state(root, line="nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)")
+    found = attributes(root, line="nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)")
     assert settings_of(found) == before.adjoint()
     point_and_check(root, ("input", 4), ("output", 14), ("output", 35))
     root.get_by_role("button", name="convolution", exact=True).click()
-    assert settings_of(state(root, output="3")) == before
+    assert settings_of(attributes(root, output="3")) == before
 
 
 def test_impossible_values_cannot_be_chosen(page: Page) -> None:
     root = page.locator(".cv").first
     root.get_by_role("button", name="up by 2, uneven overlap").click()
-    settings = settings_of(state(root, output="8"))
+    settings = settings_of(attributes(root, output="8"))
     for name in NAMES[:-1]:
         offered = root.locator(f'select[data-name="{name}"] option:not([disabled])').all_inner_texts()
         greyed = root.locator(f'select[data-name="{name}"] option[disabled]').all_inner_texts()
@@ -265,7 +237,7 @@ def test_impossible_values_cannot_be_chosen(page: Page) -> None:
             changed = {field: getattr(settings, field) for field in NAMES} | {name: value}
             assert is_offered == is_possible(changed), (name, value)
     root.get_by_role("button", name="no padding").click()
-    state(root, output="2")
+    attributes(root, output="2")
     assert root.locator('select[data-name="output_padding"]').is_disabled()
 
 
@@ -282,7 +254,7 @@ def test_remainder_is_hatched(alone: Page) -> None:
     root = alone.locator(".cv")
     choose(root, padding=0)
     point_at_cell(root, "output", 0)
-    state(root, side="output", index="0", remainder="1", output="2")
+    attributes(root, side="output", index="0", remainder="1", output="2")
     canvas = root.locator(".input canvas")
     size, _, side = cells(canvas)
     dark = """(canvas, [x, y, side]) => {
@@ -298,10 +270,10 @@ def test_remainder_is_hatched(alone: Page) -> None:
 def test_the_page_without_kernel_does_the_same(alone: Page) -> None:
     root = alone.locator(".cv")
     root.get_by_role("button", name="full padding").click()
-    state(root, output="7")
+    attributes(root, output="7")
     point_and_check(root, ("input", 12), ("output", 0), ("output", 24))
     root.get_by_role("button", name="transposed convolution").click()
-    state(root, output="5")
+    attributes(root, output="5")
     point_at_entry(root, 3, 9)
     check(root, "output", 3)
 
@@ -315,7 +287,7 @@ def test_nothing_is_cut_off(alone: Page, width: int, case: str) -> None:
     if case == "largest":
         root.get_by_role("button", name="no padding").click()
         choose(root, size=10, padding=1)
-        state(root, output="10")
+        attributes(root, output="10")
     else:
         root.get_by_role("button", name=case).click()
     layout = {1500: "wide", 900: "medium", 400: "narrow"}[width]
@@ -333,7 +305,7 @@ def test_nothing_is_cut_off(alone: Page, width: int, case: str) -> None:
 def test_python_sets_what_is_shown(page: Page) -> None:
     root = page.locator(".cv").first
     page.get_by_role("button", name="from Python").click()
-    found = state(root, line="nn.Conv2d(1, 1, 2, stride=2)")
+    found = attributes(root, line="nn.Conv2d(1, 1, 2, stride=2)")
     assert settings_of(found) == ConvSettings(2, stride=2, size=6)
     assert root.locator("pre").inner_text() == "nn.Conv2d(1, 1, 2, stride=2)"
     assert root.locator('select[data-name="size"]').input_value() == "6"

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 
-import nbformat
 import pytest
 import torch
-from execute_notebooks import normalise
-from lab_browser import Lab
-from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Error, Locator, Page
+from lab_browser import Lab, attributes
+from playwright.sync_api import Locator, Page
 from torch import nn
 
 from edu_seg.receptive_field import ReceptiveField, receptive_fields
@@ -44,32 +41,16 @@ def last_field() -> ReceptiveField:
 @pytest.fixture(scope="module")
 def page(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A notebook with an explorer of a network and one of a stack, live."""
-    path = tmp_path_factory.mktemp("explorer") / "explorer.ipynb"
-    nbformat.write(normalise(new_notebook(cells=[new_code_cell(SETUP), new_code_cell(STACK)])), path)
-    page = lab.open(path)
-    lab.run_all(page, path.name)
-    page.locator(".rf").nth(1).wait_for()
-    yield page
-    page.close()
+    with lab.live(tmp_path_factory.mktemp("explorer"), [SETUP, STACK], ".rf") as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
 def alone(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The exported page of the same explorer, opened as a file; `requests` of the page holds all that it asked for."""
+    """The exported page of the same explorer."""
     path = RFExplorer(net(), torch.rand(3, *SIZE)).export(tmp_path_factory.mktemp("page") / "explorer.html")
-    page = lab.browser.new_page()
-    page.set_default_timeout(30_000)
-    asked: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator(".rf").wait_for()
-    yield page
-    page.close()
-    assert errors == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert len([url for url in asked if url.startswith("file:")]) == 1
+    with lab.exported(path, ".rf") as page:
+        yield page
 
 
 def units(root: Locator) -> Locator:
@@ -85,16 +66,6 @@ def point(canvas: Locator, place: tuple[int, int], sizes: tuple[int, ...]) -> No
     canvas.page.mouse.move(box["x"] + x, box["y"] + y)
 
 
-def state(root: Locator, **wanted: str) -> dict[str, str]:
-    """The attributes that tell the explorer's state, once they hold what is wanted."""
-    selector = "".join(f'[data-{key}="{value}"]' for key, value in wanted.items())
-    try:
-        root.page.locator(f".rf{selector}").first.wait_for(timeout=20_000)
-    except Error:
-        pytest.fail(f"the explorer is not at {wanted}: {root.evaluate('node => JSON.stringify(node.dataset)')}")
-    return root.evaluate("node => ({...node.dataset})")
-
-
 def numbers(field: ReceptiveField, i: int, j: int) -> tuple[str, str]:
     """The whole field and the box inside the image, as the attributes write them."""
     inside = field.inside(i, j)
@@ -106,7 +77,7 @@ def check_hover(root: Locator) -> None:
     field = last_field()
     for unit in ((0, 0), (5, 9), (10, 14)):
         point(units(root), unit, field.map_size)
-        found = state(root, unit=f"{unit[0]},{unit[1]}")
+        found = attributes(root, unit=f"{unit[0]},{unit[1]}")
         assert (found["field"], found["inside"]) == numbers(field, *unit)
         assert int(found["count"]) == int((field.paths(*unit) > 0).sum())
 
@@ -134,10 +105,10 @@ def test_the_lit_pixels_are_the_ones_that_are_read(page: Page) -> None:
     field = last_field()
     top, left = (field.rows(5)[0] + field.rows(5)[1]) // 2, (field.cols(9)[0] + field.cols(9)[1]) // 2
     point(units(root), (5, 9), field.map_size)
-    state(root, unit="5,9")
+    attributes(root, unit="5,9")
     lit = root.locator(".middle canvas").evaluate(BRIGHTNESS, [top, left])
     point(units(root), (0, 0), field.map_size)
-    state(root, unit="0,0")
+    attributes(root, unit="0,0")
     other = root.locator(".middle canvas").evaluate(BRIGHTNESS, [top, left])
     assert field.paths(5, 9)[top, left] > 0
     assert field.paths(0, 0)[top, left] == 0
@@ -151,7 +122,7 @@ def test_hovering_a_pixel_shows_who_sees_it(page: Page) -> None:
     row, column = 20, 31
     scale = (canvas.bounding_box() or {"width": 0.0})["width"] / view[3]
     canvas.hover(position={"x": (column + 0.5 - view[1]) * scale, "y": (row + 0.5 - view[0]) * scale})
-    found = state(root, pixel=f"{row},{column}")
+    found = attributes(root, pixel=f"{row},{column}")
     field = last_field()
     seeing = [(i, j) for i in range(field.map_size[0]) for j in range(field.map_size[1]) if field.paths(i, j)[row, column] > 0]
     rows, columns = zip(*seeing, strict=True)
@@ -170,7 +141,7 @@ def test_hovering_sends_nothing_to_the_kernel(page: Page) -> None:
     }""")
     for step in range(30):
         point(units(root), (step % 11, step % 15), field.map_size)
-    state(root, unit="7,14")
+    attributes(root, unit="7,14")
     assert page.evaluate("window.sentMessages") == 0
     point(units(root), (2, 2), field.map_size)
     page.mouse.down()
@@ -186,15 +157,15 @@ def test_arrow_keys_move_the_unit_and_enter_pins_it(page: Page) -> None:
     page.keyboard.press("Escape")
     for key in ("ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
         page.keyboard.press(key)
-    found = state(root, unit="5,6", pins="1")
+    found = attributes(root, unit="5,6", pins="1")
     assert found["field"] == numbers(last_field(), 5, 6)[0]
     for key in ("Shift+ArrowLeft", "ArrowUp", "Enter"):
         page.keyboard.press(key)
-    state(root, unit="4,1", pins="2")
+    attributes(root, unit="4,1", pins="2")
     says = root.locator(".says").inner_text()
     assert says.startswith("A is unit (5, 6) of 3, 25 × 25; B is unit (4, 1) of 3, 25 × 25. Their fields share 21 × 5 pixels")
     page.keyboard.press("Escape")
-    state(root, pins="0")
+    attributes(root, pins="0")
 
 
 def test_a_layer_is_chosen_by_key(page: Page) -> None:
@@ -202,10 +173,10 @@ def test_a_layer_is_chosen_by_key(page: Page) -> None:
     tree = root.get_by_role("tree")
     tree.focus()
     page.keyboard.press("Home")
-    assert state(root, layer="0")["layer"] == "0"
+    assert attributes(root, layer="0")["layer"] == "0"
     assert root.locator('tr[aria-selected="true"] td').all_inner_texts()[:4] == ["0", "5", "2", "0"]
     page.keyboard.press("End")
-    state(root, layer="3")
+    attributes(root, layer="3")
 
 
 def test_keys_do_not_reach_the_notebook(page: Page) -> None:

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from execute_notebooks import normalise
-from lab_browser import Lab
-from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Error, Locator, Page
+from lab_browser import Lab, attributes
+from playwright.sync_api import Locator, Page
 from torch import Tensor, nn
 
 from edu_seg.widgets import StitchLab, StitchSteps, stitch_steps
@@ -48,42 +45,16 @@ def steps(padding: int = 0) -> StitchSteps:
 @pytest.fixture(scope="module")
 def page(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A notebook with a lab of an unpadded network, one of a padded one, and the first once more, live."""
-    path = tmp_path_factory.mktemp("stitch") / "stitch.ipynb"
-    nbformat.write(normalise(new_notebook(cells=[new_code_cell(SETUP), new_code_cell(PADDED), new_code_cell("lab")])), path)
-    page = lab.open(path)
-    lab.run_all(page, path.name)
-    page.locator(".stitch").nth(2).wait_for()
-    yield page
-    page.close()
+    with lab.live(tmp_path_factory.mktemp("stitch"), [SETUP, PADDED, "lab"], ".stitch") as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
 def alone(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The exported page of the unpadded lab, opened as a file; it asks for itself and for nothing else."""
+    """The exported page of the unpadded lab."""
     path = StitchLab(network(), image(), 2).export(tmp_path_factory.mktemp("page") / "stitch.html")
-    page = lab.browser.new_page()
-    page.set_default_timeout(30_000)
-    asked: list[str] = []
-    errors: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(path.as_uri())
-    page.locator(".stitch").wait_for()
-    yield page
-    page.close()
-    assert errors == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-    assert len([url for url in asked if url.startswith("file:")]) == 1
-
-
-def state(root: Locator, **wanted: str) -> dict[str, str]:
-    """The attributes that tell the lab's state, once they hold what is wanted."""
-    selector = "".join(f'[data-{key}="{value}"]' for key, value in wanted.items())
-    try:
-        root.and_(root.page.locator(selector or ".stitch")).wait_for(timeout=20_000)
-    except Error:
-        pytest.fail(f"the lab is not at {wanted}: {root.evaluate('node => JSON.stringify(node.dataset)')}")
-    return root.evaluate("node => ({...node.dataset})")
+    with lab.exported(path, ".stitch") as page:
+        yield page
 
 
 def to_step(root: Locator, step: int) -> None:
@@ -91,9 +62,9 @@ def to_step(root: Locator, step: int) -> None:
     slider = root.get_by_label("Passes done")
     slider.fill("1")
     slider.fill(str(step))
-    state(root, step=str(step), growing="false")
+    attributes(root, step=str(step), growing="false")
     root.page.mouse.move(2, 2)
-    state(root, unit="")
+    attributes(root, unit="")
 
 
 def point(canvas: Locator, cell: tuple[int, int]) -> None:
@@ -133,7 +104,7 @@ def check_steps(root: Locator, padding: int) -> None:
     wanted = steps(padding)
     for step in range(1, 5):
         to_step(root, step)
-        found = state(root)
+        found = attributes(root)
         assert int(found["filled"]) == wanted.filled[step - 1]
         assert float(found["error"]) == wanted.errors[step - 1]
         assert int(found["differing"]) == wanted.differing[step - 1]
@@ -149,7 +120,7 @@ def test_the_grid_fills_pass_by_pass(page: Page) -> None:
 
 def test_with_padding_the_error_is_read_out(page: Page) -> None:
     root = page.locator(".stitch").nth(1)
-    assert state(root)["step"] == "4"  # as Python asked for
+    assert attributes(root)["step"] == "4"  # as Python asked for
     check_steps(root, 1)
     badge = root.locator(".badge")
     assert badge.get_attribute("data-same") == "false"
@@ -163,7 +134,7 @@ def check_cell(root: Locator, canvas: Locator, cell: tuple[int, int]) -> None:
     wanted = steps()
     point(canvas, cell)
     (y, x), (i, j) = cell, (cell[0] // 2, cell[1] // 2)
-    found = state(root, cell=f"{y},{x}")
+    found = attributes(root, cell=f"{y},{x}")
     assert (found["pass"], found["unit"]) == (f"{y % 2},{x % 2}", f"{i},{j}")
     assert found["hull"] == f"{y},{y + 7},{x},{x + 7}"  # a field of 8 pixels, without padding
     says = root.locator(".says").inner_text()
@@ -185,10 +156,10 @@ def test_a_unit_tells_its_cell(page: Page) -> None:
     root = page.locator(".stitch").first
     to_step(root, 3)  # pass (1, 0)
     point(root.locator(".coarse canvas"), (2, 3))
-    assert state(root, unit="2,3")["cell"] == "5,6"
+    assert attributes(root, unit="2,3")["cell"] == "5,6"
     assert root.locator(".says").inner_text().startswith("Cell (5, 6) is unit (2, 3) of pass (1, 0), as 5 = 2 · 2 + 1 and 6 = 2 · 3 + 0.")
     point(root.locator(".coarse canvas"), (4, 3))
-    assert state(root, unit="4,3")["cell"] == ""
+    assert attributes(root, unit="4,3")["cell"] == ""
     assert "is dropped: it reaches rows beyond the image" in root.locator(".says").inner_text()
 
 
@@ -197,7 +168,7 @@ def test_an_empty_cell_says_who_will_fill_it(page: Page) -> None:
     to_step(root, 2)
     canvas = root.locator(".stitched canvas")
     point(canvas, (3, 3))
-    state(root, cell="3,3")
+    attributes(root, cell="3,3")
     assert root.locator(".says").inner_text().startswith("Cell (3, 3) is still empty; pass 4 will fill it: unit (1, 1) of pass (1, 1)")
     assert root.locator(".coarse h3").inner_text().startswith("Pass (1,\u00a01): to come")
 
@@ -220,10 +191,10 @@ def test_the_lit_pixels_are_the_ones_that_are_read(page: Page) -> None:
     y, x = (int(v) for v in np.unravel_index(int(picture[6:8, 6:8].argmax()), (2, 2)))
     y, x = y + 6, x + 6  # inside the field of cell (3, 4), outside that of (8, 8)
     point(root.locator(".stitched canvas"), (3, 4))
-    state(root, cell="3,4")
+    attributes(root, cell="3,4")
     lit = pixels.evaluate(BRIGHTNESS, [y, x])
     point(root.locator(".stitched canvas"), (8, 8))
-    state(root, cell="8,8")
+    attributes(root, cell="8,8")
     assert lit == pytest.approx(255 * float(picture[y, x]), rel=0.02)
     assert lit > 2 * pixels.evaluate(BRIGHTNESS, [y, x])
 
@@ -234,19 +205,19 @@ def test_keys_step_through_the_passes(page: Page) -> None:
     root.locator(".stitched canvas").focus()
     for key, step in ((" ", 2), (" ", 3), ("Shift+ ", 2), ("End", 4), (" ", 4), ("Home", 1)):
         page.keyboard.press(key)
-        state(root, step=str(step))
+        attributes(root, step=str(step))
     root.get_by_role("button", name="Next").focus()
     for key, step in (("ArrowRight", 2), ("ArrowDown", 3), ("Enter", 4), ("ArrowLeft", 3), ("ArrowUp", 2)):
         page.keyboard.press(key)
-        state(root, step=str(step))
+        attributes(root, step=str(step))
     root.get_by_label("Passes done").focus()
     page.keyboard.press("ArrowRight")
-    state(root, step="3")
+    attributes(root, step="3")
     root.get_by_role("radio", name="1, 0").focus()
     page.keyboard.press("ArrowRight")
-    state(root, step="4")
+    attributes(root, step="4")
     page.keyboard.press("ArrowUp")
-    state(root, step="2", **{"pass": "0,1"})
+    attributes(root, step="2", **{"pass": "0,1"})
     assert root.get_by_role("radio", name="0, 1").evaluate("node => node === document.activeElement")
 
 
@@ -258,17 +229,17 @@ def test_keys_move_the_cell_and_enter_holds_it(page: Page) -> None:
     canvas.focus()
     for key in ("ArrowDown", "ArrowRight", "ArrowRight", "Enter"):
         page.keyboard.press(key)
-    state(root, cell="3,4", held="true")
+    attributes(root, cell="3,4", held="true")
     point(canvas, (7, 7))
     page.mouse.move(2, 2)
     page.wait_for_timeout(100)
-    state(root, cell="3,4")
+    attributes(root, cell="3,4")
     page.keyboard.press("Escape")
-    state(root, cell="", held="false")
+    attributes(root, cell="", held="false")
     root.locator(".coarse canvas").focus()
     for key in ("ArrowLeft", "ArrowUp"):  # the first goes to the middle unit, of pass (1, 1)
         page.keyboard.press(key)
-    state(root, unit="1,2", cell="3,5")
+    attributes(root, unit="1,2", cell="3,5")
     page.keyboard.press("Escape")
 
 
@@ -283,7 +254,7 @@ def test_what_was_stepped_to_arrives_in_python_and_hovering_does_not(page: Page)
     }""")
     for place in range(30):
         point(root.locator(".stitched canvas"), (place % 9, (7 * place) % 9))
-    state(root, cell="2,5")
+    attributes(root, cell="2,5")
     assert page.evaluate("window.sentMessages") == 0
     root.get_by_role("button", name="Next").click()
     page.wait_for_function("window.sentMessages > 0")  # a step is told to Python: the count does count
@@ -293,7 +264,7 @@ def test_two_views_of_one_lab_keep_step(page: Page) -> None:
     """The trait changes and both follow, as they do when Python sets it."""
     for step in (2, 4, 1):
         to_step(page.locator(".stitch").first, step)
-        found = state(page.locator(".stitch").nth(2), step=str(step))
+        found = attributes(page.locator(".stitch").nth(2), step=str(step))
         assert int(found["filled"]) == steps().filled[step - 1]
 
 
@@ -320,13 +291,13 @@ def test_play_goes_to_the_last_pass_and_stops(alone: Page) -> None:
     root = alone.locator(".stitch")
     to_step(root, 2)
     root.get_by_role("button", name="Play").click()
-    state(root, step="3", playing="true")
+    attributes(root, step="3", playing="true")
     root.get_by_role("button", name="Pause").wait_for()
-    state(root, step="4", playing="false")
+    attributes(root, step="4", playing="false")
     root.get_by_role("button", name="Play").click()
-    state(root, step="1", playing="true")
+    attributes(root, step="1", playing="true")
     root.get_by_role("button", name="Pause").click()
-    state(root, step="1", playing="false")
+    attributes(root, step="1", playing="false")
 
 
 def test_reduced_motion_is_honoured(alone: Page) -> None:
@@ -335,7 +306,7 @@ def test_reduced_motion_is_honoured(alone: Page) -> None:
     to_step(root, 1)
     root.get_by_role("button", name="Next").click()
     assert root.get_attribute("data-growing") == "true"
-    state(root, growing="false")
+    attributes(root, growing="false")
     alone.emulate_media(reduced_motion="reduce")
     root.get_by_role("button", name="Next").click()
     assert root.get_attribute("data-growing") == "false"
@@ -356,7 +327,7 @@ def test_nothing_is_cut_off_or_tiny(alone: Page, width: int) -> None:
     """At three widths: no part is wider than the page or lies over another, and no text is below 14 pixels."""
     alone.set_viewport_size({"width": width, "height": 800})
     root = alone.locator(".stitch")
-    state(root, layout={1500: "wide", 900: "medium", 400: "narrow"}[width])
+    attributes(root, layout={1500: "wide", 900: "medium", 400: "narrow"}[width])
     assert alone.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     assert root.evaluate(SMALLEST) >= 14
     boxes = [canvas.bounding_box() for canvas in root.locator("canvas").all()]
