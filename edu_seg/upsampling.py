@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from edu_seg.geometry import transposed_output_size
+from edu_seg.geometry import Grid, transposed_output_size
 
 Filler = Literal["centred", "caffe"]
 Border = Literal["zero", "replicate", "divide"]
@@ -95,6 +95,41 @@ def max_unpool(
         raise ValueError(f"a switch points to place {int(switches.max())}, and a map of {height} × {width} has {height * width}")
     flat = values.new_zeros(*values.shape[:2], height * width)
     return flat.scatter(2, switches.flatten(2), values.flatten(2)).unflatten(2, (height, width))
+
+
+def upsample_to_pixels(scores: Float[Tensor, "N C h w"], grid: Grid, height: int, width: int) -> Float[Tensor, "N C H W"]:
+    """Bilinear interpolation of a coarse map at every pixel of the image; `grid` says where its units sit, along both axes.
+
+    No alignment is assumed: units in the middle of their cells (centre (s - 1) / 2) give `F.interpolate(align_corners=False)`, units on
+    whole pixels from 0 on, one of them on the last, `align_corners=True`. Beyond the outermost units the map goes on as it ends.
+    """
+    rows, columns = (_interpolation(grid, units, pixels, scores) for units, pixels in zip(scores.shape[2:], (height, width), strict=True))
+    return rows @ scores @ columns.T
+
+
+def _interpolation(grid: Grid, units: int, pixels: int, like: Tensor) -> Float[Tensor, "pixels units"]:
+    """Row p: the weights of the (at most two) units around pixel p."""
+    places = torch.arange(pixels, dtype=like.dtype, device=like.device).sub(float(grid.centre)).div(float(grid.stride))
+    distance = places.clamp(0, units - 1)[:, None] - torch.arange(units, dtype=like.dtype, device=like.device)
+    return (1 - distance.abs()).clamp(min=0)
+
+
+def reflect_pad(images: Float[Tensor, "N C H W"], top: int, bottom: int, left: int, right: int) -> Float[Tensor, "N C h w"]:
+    """The images mirrored about their border pixels, as often as the padding needs (OpenCV's REFLECT_101, which has no largest size)."""
+    rows, columns = (
+        _mirrored(size, before, after, images.device)
+        for size, before, after in ((images.shape[2], top, bottom), (images.shape[3], left, right))
+    )
+    return images[:, :, rows][:, :, :, columns]
+
+
+def _mirrored(size: int, before: int, after: int, device: torch.device) -> Int64[Tensor, " padded"]:
+    """The pixel that each place of the padded axis shows: … 2 1 0 1 2 … size-2 size-1 size-2 …"""
+    if min(before, after) < 0 or size < 1:
+        raise ValueError(f"{size} pixels padded by {before} and {after}: a padding is at least 0, an image has at least one pixel")
+    period = max(1, 2 * (size - 1))
+    places = torch.arange(-before, size + after, device=device) % period
+    return torch.minimum(places, period - places) if size > 1 else torch.zeros_like(places)
 
 
 class BilinearUpsampling(nn.Module):

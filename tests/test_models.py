@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edu_seg.losses import CrossEntropy
-from edu_seg.models import MODELS, PAPERS, build
+from edu_seg.models import MODELS, PAPERS, build, dilation, drn, fcn
 
 VGG_SMALL = {"backbone": "vgg_small"}
 SMALL: dict[str, dict[str, Any]] = {
@@ -20,6 +20,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "fcn8s_at_once": VGG_SMALL,
     "fcn_alexnet": VGG_SMALL,
     "fcn_googlenet": VGG_SMALL | {"top": "drop_fc7"},
+    **dict.fromkeys(dilation.VARIANTS, VGG_SMALL),
+    **{name: {"width": 0.15} for name in drn.VARIANTS},
 }
 SIZES = [(1, 1), (3, 7), (33, 50), (65, 31)]
 each_model = pytest.mark.parametrize("name", MODELS)
@@ -64,17 +66,17 @@ def test_odd_sizes(name: str, training: bool) -> None:
 @each_model
 def test_one_image_can_be_evaluated_alone(name: str) -> None:
     """No image looks at the others of its batch, and nothing depends on the call before."""
-    net = small(name).eval()
-    images = images_of(3, 3, 37, 50)
+    net = small(name).double().eval()
+    images = images_of(3, 3, 37, 50).double()
     with torch.no_grad():
         together = net(images)
-        torch.testing.assert_close(net(images[1:2]), together[1:2], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(net(images[1:2]), together[1:2], rtol=1e-9, atol=1e-9 * float(together.abs().max()))
         assert together.std() > 1e-4
 
 
 @each_model
 def test_evaluation_is_deterministic(name: str) -> None:
-    net = small(name, dropout=0.5) if name in SMALL else small(name)
+    net = small(name, dropout=0.5) if "backbone" in SMALL.get(name, {}) else small(name)
     net.eval()
     images = images_of(2, 3, 33, 50)
     with torch.no_grad():
@@ -86,7 +88,7 @@ def test_evaluation_is_deterministic(name: str) -> None:
 
 @each_model
 def test_every_parameter_gets_a_gradient(name: str) -> None:
-    net = small(name, upsampling="learned") if name in SMALL else small(name)
+    net = small(name, upsampling="learned") if name in fcn.VARIANTS else small(name)
     images, labels = images_of(2, 3, 48, 64), torch.randint(0, 5, (2, 48, 64), generator=torch.Generator().manual_seed(2))
     CrossEntropy()(net(images), labels).backward()
     dead = [key for key, parameter in net.named_parameters() if parameter.grad is None or not parameter.grad.any()]
@@ -113,16 +115,19 @@ def test_one_batch_is_learnt_by_heart(name: str) -> None:
     labels[0, :, 24:], labels[1, :, :24] = 1, 1
     images = images_of(2, 3, 48, 48) * 0.3
     images[:, 0] += labels
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    rates = {"context": 1e-3}  # a deep stack without normalisation dies at more; the rest learns at 1e-2
+    optimizer = torch.optim.Adam([{"params": [p], "lr": rates.get(key.split(".")[0], 1e-2)} for key, p in net.named_parameters()])
     losses = []
-    for _ in range(40):
+    for _ in range(80):
         loss = CrossEntropy()(net(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if losses[-1] < 0.1:
+            break
     assert losses[0] > 0.5
-    assert losses[-1] < 0.2
+    assert losses[-1] < 0.1
     assert (net(images).argmax(1) == labels).float().mean() > 0.9
 
 

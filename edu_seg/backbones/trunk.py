@@ -44,6 +44,14 @@ class Trunk(nn.Sequential):
                 kept[name] = features
         return kept
 
+    def upto(self, name: str) -> "Trunk":
+        """The same layers (shared, not copied) up to the one called `name`: nothing behind it is computed. ValueError: no such layer."""
+        names = [key for key, _ in self.named_children()]
+        if name not in names:
+            raise ValueError(f"no layer is called {name!r}: the layers are {', '.join(names)}")
+        layers = dict(list(self.named_children())[: names.index(name) + 1])
+        return Trunk(layers, {key: width for key, width in self.channels.items() if key in layers})
+
 
 def window(layer: nn.Module) -> tuple[int, int, int]:
     """(kernel, stride, padding) of one layer, the same along both axes; (1, 1, 0) for a layer that looks at single units."""

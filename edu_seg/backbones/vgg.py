@@ -1,13 +1,15 @@
 """VGG-16 as a trunk (Simonyan and Zisserman 2015, table 1, column D), its first two Linear layers as convolutions, and a small sibling."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from edu_seg.backbones.pretrained import imagenet_state_dict
 from edu_seg.backbones.trunk import Trunk
+
+Padding = Literal["classifier", "none", "same"]
 
 
 @dataclass(frozen=True)
@@ -34,25 +36,44 @@ VGG_STRIDED = VGGTable(
 )
 
 
-def vgg(table: VGGTable, *, pad: int | None = None, dropout: float = 0.5) -> Trunk:
+def vgg(
+    table: VGGTable, *, pad: int | None = None, dropout: float = 0.5, output_stride: int = 32, padding: Padding = "classifier"
+) -> Trunk:
     """The trunk of a table's row, with its layers named as in the paper's files: conv1_1 … pool5, fc6, fc7.
 
     `pad` replaces the padding of conv1_1: the released FCNs take 100, so that the 7 × 7 of fc6 fits on any image; the classifier takes 1.
     Pools round up (Caffe), and dropout is elementwise (Caffe's, not Dropout2d).
+
+    output_stride: the pools beyond it are left out, and each doubles the dilation of all layers behind it: at 8, conv5 is dilated by 2
+    and fc6 by 4 (Yu and Koltun 2016, section 4). padding: "classifier" as the table has it; "none" in any layer; "same": each
+    layer pads so much that it keeps the map's size. Raises ValueError for an output stride that is no stride of these pools.
     """
+    rates, strides = [1], [table.stem_stride]  # of stages 1 … 5 and fc6; strides: before each
+    for has_pool in _pools(table):
+        grows = has_pool and strides[-1] < output_stride
+        strides.append(strides[-1] * 2 if grows else strides[-1])
+        rates.append(rates[-1] * 2 if has_pool and not grows else rates[-1])
+    if strides[-1] != output_stride:
+        raise ValueError(
+            f"output_stride = {output_stride}: the strides of these layers are {table.stem_stride}, then doubles of it up to 32"
+        )
+
+    def padded(own: int, kernel: int, rate: int) -> int:
+        return {"classifier": own * rate, "none": 0, "same": kernel // 2 * rate}[padding]
+
     layers: dict[str, nn.Module] = {}
     channels = 3
-    for stage, widths in enumerate(table.widths, start=1):
+    for stage, (widths, rate) in enumerate(zip(table.widths, rates, strict=False), start=1):
         for number, width in enumerate(widths, start=1):
             is_stem = stage == number == 1
-            padding, stride = ((table.pad if pad is None else pad), table.stem_stride) if is_stem else (1, 1)
-            conv = nn.Conv2d(channels, width, 3, stride, padding, bias=not table.batch_norm)
+            own, stride = ((table.pad if pad is None else pad), table.stem_stride) if is_stem else (1, 1)
+            conv = nn.Conv2d(channels, width, 3, stride, padded(own, 3, rate), rate, bias=not table.batch_norm)
             layers |= _conv(f"{stage}_{number}", conv, table.batch_norm)
             channels = width
-        if stage > 1 or table.stem_stride == 1:
+        if strides[stage] > strides[stage - 1]:
             layers[f"pool{stage}"] = nn.MaxPool2d(2, ceil_mode=True)
-    for name, kernel, padding in (("fc6", table.fc_kernel, table.fc_padding), ("fc7", 1, 0)):
-        layers[name] = nn.Conv2d(channels, table.fc_width, kernel, padding=padding)
+    for name, kernel, own, rate in (("fc6", table.fc_kernel, table.fc_padding, rates[-1]), ("fc7", 1, 0, 1)):
+        layers[name] = nn.Conv2d(channels, table.fc_width, kernel, padding=padded(own, kernel, rate), dilation=rate)
         layers |= {f"relu_{name}": nn.ReLU(inplace=True), f"drop_{name}": nn.Dropout(dropout)}
         channels = table.fc_width
     keep: dict[str, int] = {}  # each stage's last map, before and after its pool
@@ -62,6 +83,11 @@ def vgg(table: VGGTable, *, pad: int | None = None, dropout: float = 0.5) -> Tru
     trunk = Trunk(layers, keep)
     _initialise(trunk)
     return trunk
+
+
+def _pools(table: VGGTable) -> list[bool]:
+    """Whether a pool comes after each stage: the first one's place may be taken by the stem's stride."""
+    return [stage > 0 or table.stem_stride == 1 for stage in range(len(table.widths))]
 
 
 def _conv(name: str, conv: nn.Conv2d, batch_norm: bool) -> dict[str, nn.Module]:

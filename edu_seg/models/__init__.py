@@ -6,12 +6,20 @@ from typing import Any
 
 from torch import nn
 
-from edu_seg.models import fcn
+from edu_seg.models import dilation, drn, fcn
 
-MODELS: dict[str, Callable[..., nn.Module]] = {name: partial(fcn.fcn, name) for name in fcn.VARIANTS}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    **{name: partial(fcn.fcn, name) for name in fcn.VARIANTS},
+    **{name: partial(dilation.dilation, name) for name in dilation.VARIANTS},
+    **{name: partial(drn.drn, name) for name in drn.VARIANTS},
+}
 """name -> builder(num_classes=21, *, pretrained=False, **options)."""
 
-PAPERS = dict.fromkeys(fcn.VARIANTS, "Long, Shelhamer and Darrell 2015")
+PAPERS = {
+    **dict.fromkeys(fcn.VARIANTS, "Long, Shelhamer and Darrell 2015"),
+    **dict.fromkeys(dilation.VARIANTS, "Yu and Koltun 2016"),
+    **dict.fromkeys(drn.VARIANTS, "Yu, Koltun and Funkhouser 2017"),
+}
 """name -> the paper that the model comes from."""
 
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from edu_seg.losses import Loss
 from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore, write_atomically
 from edu_seg.training.evaluation import Samples, evaluate, make_accelerator, make_loader
-from edu_seg.training.optimisation import FitConfig, lr_factor, make_optimiser, set_lr
+from edu_seg.training.optimisation import FitConfig, freeze, lr_factor, make_optimiser, set_lr
 from edu_seg.training.pictures import Display, predictions_png, spread
 from edu_seg.training.randomness import epoch_batches, pieces_of, seed_everything
 from edu_seg.training.run_folder import RunFolder
@@ -130,6 +130,7 @@ class _Run:
         if config.sync_batch_norm and accelerator.device.type == "cuda" and accelerator.num_processes > 1:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(accelerator.device)
+        self.frozen = freeze(self.model, config.frozen)
         self.optimiser = make_optimiser(self.model, config)
         self.wrapped: nn.Module = self.model  # with Accelerate around it, once `begin` has prepared it
 
@@ -182,6 +183,8 @@ class _Run:
         pieces = iter(make_loader(self.train_data, [piece for share in shares for piece in share], accelerator.device, config.num_workers))
         sums = torch.zeros(2, device=accelerator.device)
         self.wrapped.train()
+        for layer in self.frozen:
+            layer.eval()
         with tqdm(total=len(batches), desc=f"epoch {epoch}/{config.epochs}", leave=False, disable=not self._shows_bars) as bar:
             for number in range(1, len(batches) + 1):
                 sums += self._optimiser_step(pieces)

@@ -41,6 +41,7 @@ class FitConfig:
     norm_decay: bool = True  # do scale and shift of normalisation layers decay?
     head: tuple[str, ...] = ()  # parameter names that start so are the last layers ...
     head_lr: float = 10.0  # ... and learn this many times as fast
+    frozen: tuple[str, ...] = ()  # layers of these names are held: no learning, no dropout, no new statistics
     schedule: str = "poly"  # or "step", "constant"
     power: float = 0.9  # of poly
     milestones: tuple[float, ...] = (1 / 3, 2 / 3)  # of step, as parts of the run ...
@@ -124,6 +125,19 @@ def parameter_groups(
     if not filled:
         raise ValueError("Nothing to learn: every parameter of the model has requires_grad = False.")
     return filled
+
+
+def freeze(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
+    """Stops the parameters of the layers called `names` from learning, and returns these layers, to be kept in evaluation mode.
+
+    Raises ValueError naming the first that the model has not.
+    """
+    layers = dict(model.named_modules())
+    for name in names:
+        if name not in layers or not name:
+            raise ValueError(f"frozen: no layer is called {name!r}. Names here: {', '.join(child for child, _ in model.named_children())}.")
+        layers[name].requires_grad_(False)
+    return [layers[name] for name in names]
 
 
 def _first_parts(names: Sequence[str]) -> list[str]:
