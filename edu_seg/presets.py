@@ -149,7 +149,7 @@ CAMVID_FIT = FitConfig(
 )
 CAMVID_HEAD_FIT = replace(CAMVID_FIT, epochs=20, validate_every=20)
 CAMVID_CONTEXT = (
-    "Ours, to compare at one budget: the front-end alone, and with the basic context module, both trained jointly from identity."
+    "Ours, to compare at one budget the front-end alone and with the basic context module (Yu and Koltun 2016, section 3), trained jointly."
 )
 
 DILATED = FitConfig(

@@ -111,7 +111,7 @@ def test_resume_goes_on_and_a_second_start_does_not(trained: Path, capsys: pytes
 
 def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDU_SEG_DATA", raising=False)
-    assert "camvid-cpu, camvid-fcn8s" in fails(capsys, "train", "--preset", "camvid")
+    assert "camvid-cpu, camvid-cpu-frontend" in fails(capsys, "train", "--preset", "camvid")
     assert "EDU_SEG_DATA" in fails(capsys, "train", "--preset", "camvid-cpu", "--run", tmp_path / "run")
     assert str(tmp_path / "gone") in fails(capsys, "train", "--preset", "camvid-cpu", "--data", tmp_path / "gone")
     assert "neither a checkpoint nor a run" in fails(capsys, "evaluate", tmp_path / "gone")

@@ -78,6 +78,42 @@ def test_parameter_groups_refuse_a_head_that_is_not_there_and_a_frozen_model() -
         parameter_groups(WithNorm().requires_grad_(False), 0.1, 0.0)
 
 
+# Layers that are held
+
+
+class WithHeldPart(nn.Module):
+    """A front that may be held, with statistics and dropout of its own, and a part behind it that learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.front = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Dropout(0.5))
+        self.behind = nn.Conv2d(4, CLASSES, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.behind(self.front(images))
+
+
+def test_a_held_layer_keeps_every_bit_and_drops_nothing_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = WithHeldPart()
+    before = copy.deepcopy(net.state_dict())
+    held = replace(ONE_EPOCH, frozen=("front",))
+    fit(net, TinyData(8), TinyData(2), CrossEntropy(), held, tmp_path / "a", num_classes=CLASSES)
+    after = net.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("front."))
+    assert not torch.equal(before["behind.weight"], after["behind.weight"])
+    torch.manual_seed(0)
+    free = WithHeldPart()
+    fit(free, TinyData(8), TinyData(2), CrossEntropy(), ONE_EPOCH, tmp_path / "b", num_classes=CLASSES)
+    assert not torch.equal(before["front.1.running_mean"], free.state_dict()["front.1.running_mean"])
+
+
+def test_a_layer_to_hold_that_is_not_there(tmp_path: Path) -> None:
+    held = replace(ONE_EPOCH, frozen=("back",))
+    with pytest.raises(ValueError, match=r"frozen: no layer is called 'back'\. Names here: front, behind"):
+        fit(WithHeldPart(), TinyData(8), TinyData(2), CrossEntropy(), held, tmp_path, num_classes=CLASSES)
+
+
 # Schedules
 
 

@@ -1,12 +1,23 @@
 """upsampling: kernels by formula, the layer against torch's transposed convolution, and interpolation where the two agree."""
 
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from edu_seg.geometry import PIXELS, Grid, transposed_output_size
-from edu_seg.upsampling import BilinearUpsampling, bilinear_conv_transpose, bilinear_kernel, bilinear_tent, crop
+from edu_seg.upsampling import (
+    BilinearUpsampling,
+    bilinear_conv_transpose,
+    bilinear_kernel,
+    bilinear_tent,
+    crop,
+    reflect_pad,
+    upsample_to_pixels,
+)
 
 FACTORS = (2, 4, 8, 16, 32)
 SHAPES = [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (5, 3), (6, 3), (7, 4), (16, 8), (63, 32), (64, 32), (2, 5), (9, 2)]
@@ -167,3 +178,40 @@ def test_a_crop_stays_inside(window: tuple[int, int, int, int]) -> None:
     message = rf"a {height}×{width} crop at \({top}, {left}\) leaves the map of 5×6: more padding in the first layer"
     with pytest.raises(ValueError, match=message):
         crop(torch.zeros(1, 2, 5, 6), *window)
+
+
+# --- from any grid to the pixels --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 8])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_to_pixels_is_interpolation_where_the_grid_is_its_own(stride: int, align_corners: bool) -> None:
+    scores = drawn(1, 2, 4, 5)
+    if align_corners:
+        grid, size = Grid(Fraction(stride), Fraction(0)), (3 * stride + 1, 4 * stride + 1)
+    else:
+        grid, size = Grid(Fraction(stride), Fraction(stride - 1, 2)), (4 * stride, 5 * stride)
+    wanted = F.interpolate(scores, size, mode="bilinear", align_corners=align_corners)
+    torch.testing.assert_close(upsample_to_pixels(scores, grid, *size), wanted, rtol=0, atol=1e-12)
+
+
+def test_to_pixels_by_hand() -> None:
+    """Units on pixels 1 and 5: straight between them, level outside."""
+    row = torch.tensor([[[[0.0, 4.0]]]], dtype=torch.float64)
+    made = upsample_to_pixels(row, Grid(Fraction(4), Fraction(1)), 2, 8)
+    wanted = torch.tensor([0.0, 0, 1, 2, 3, 4, 4, 4], dtype=torch.float64).expand(1, 1, 2, 8)
+    assert torch.equal(made, wanted)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("margins", [(0, 0), (1, 2), (9, 13)])
+def test_mirrored_like_numpy(size: int, margins: tuple[int, int]) -> None:
+    image = drawn(1, 2, size, 4)
+    before, after = margins
+    wanted = np.pad(image.numpy(), ((0, 0), (0, 0), (before, after), (after, before)), mode="reflect")
+    assert torch.equal(reflect_pad(image, before, after, after, before), torch.from_numpy(wanted))
+
+
+def test_a_margin_below_zero() -> None:
+    with pytest.raises(ValueError, match="3 pixels padded by -1 and 0: a padding is at least 0"):
+        reflect_pad(torch.zeros(1, 1, 3, 3), -1, 0, 0, 0)

@@ -34,7 +34,7 @@ class DRNClassifier(nn.Module):
         features = self.backbone(images)[self.top]
         return self.fc(features.mean((2, 3), keepdim=True)).flatten(1)
 
-    def score_map(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K H/8 W/8"]:
+    def score_map(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K h w"]:
         """The class scores of every unit, (N, K, H/8, W/8), rounded up: 28 × 28 at 224 where ResNet leaves 7 × 7."""
         return self.fc(self.backbone(images)[self.top])
 
