@@ -6,19 +6,27 @@ from typing import Any
 
 from torch import nn
 
-from edu_seg.models import dilation, drn, fcn
+from edu_seg.models import crf_rnn, deconvnet, dilation, drn, fcn, segnet, unet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     **{name: partial(fcn.fcn, name) for name in fcn.VARIANTS},
+    **{name: partial(deconvnet.deconvnet, name) for name in deconvnet.VARIANTS},
+    **{name: partial(segnet.segnet, name) for name in segnet.VARIANTS},
+    **{name: partial(unet.unet, name) for name in unet.VARIANTS},
     **{name: partial(dilation.dilation, name) for name in dilation.VARIANTS},
     **{name: partial(drn.drn, name) for name in drn.VARIANTS},
+    "crf_rnn": crf_rnn.crf_rnn,
 }
 """name -> builder(num_classes=21, *, pretrained=False, **options)."""
 
 PAPERS = {
     **dict.fromkeys(fcn.VARIANTS, "Long, Shelhamer and Darrell 2015"),
+    **dict.fromkeys(deconvnet.VARIANTS, "Noh, Hong and Han 2015"),
+    **dict.fromkeys(segnet.VARIANTS, "Badrinarayanan, Kendall and Cipolla 2017"),
+    **dict.fromkeys(unet.VARIANTS, "Ronneberger, Fischer and Brox 2015"),
     **dict.fromkeys(dilation.VARIANTS, "Yu and Koltun 2016"),
     **dict.fromkeys(drn.VARIANTS, "Yu, Koltun and Funkhouser 2017"),
+    "crf_rnn": "Zheng et al. 2015",
 }
 """name -> the paper that the model comes from."""
 
