@@ -1,10 +1,13 @@
 """From a coarse map to a fine one: bilinear kernels, transposed convolutions that start as (or stay) bilinear, unpooling, and crops."""
 
+from functools import lru_cache
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
+from numpy import ndarray
 from torch import Tensor, nn
 
 from edu_seg.geometry import Grid, transposed_output_size
@@ -103,15 +106,17 @@ def upsample_to_pixels(scores: Float[Tensor, "N C h w"], grid: Grid, height: int
     No alignment is assumed: units in the middle of their cells (centre (s - 1) / 2) give `F.interpolate(align_corners=False)`, units on
     whole pixels from 0 on, one of them on the last, `align_corners=True`. Beyond the outermost units the map goes on as it ends.
     """
-    rows, columns = (_interpolation(grid, units, pixels, scores) for units, pixels in zip(scores.shape[2:], (height, width), strict=True))
+    sizes = zip(scores.shape[2:], (height, width), strict=True)
+    rows, columns = (torch.from_numpy(_interpolation(grid, units, pixels)).to(scores) for units, pixels in sizes)
     return rows @ scores @ columns.T
 
 
-def _interpolation(grid: Grid, units: int, pixels: int, like: Tensor) -> Float[Tensor, "pixels units"]:
-    """Row p: the weights of the (at most two) units around pixel p."""
-    places = torch.arange(pixels, dtype=like.dtype, device=like.device).sub(float(grid.centre)).div(float(grid.stride))
-    distance = places.clamp(0, units - 1)[:, None] - torch.arange(units, dtype=like.dtype, device=like.device)
-    return (1 - distance.abs()).clamp(min=0)
+@lru_cache
+def _interpolation(grid: Grid, units: int, pixels: int) -> Float64[ndarray, "pixels units"]:
+    """Row p: the weights of the (at most two) units around pixel p. In NumPy, so that the map's precision has no say in the places."""
+    places = (np.arange(pixels) - float(grid.centre)) / float(grid.stride)
+    distance = places.clip(0, units - 1)[:, None] - np.arange(units)
+    return (1 - np.abs(distance)).clip(min=0)
 
 
 def reflect_pad(images: Float[Tensor, "N C H W"], top: int, bottom: int, left: int, right: int) -> Float[Tensor, "N C h w"]:

@@ -198,8 +198,8 @@ def test_dropout_is_elementwise_and_by_option() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="no backbone is called 'resnet50': there are vgg16, vgg_small, vgg_strided"):
-        backbones.build("resnet50")
+    with pytest.raises(ValueError, match="no backbone is called 'resnet51': there are vgg16, vgg_small, vgg_strided"):
+        backbones.build("resnet51")
     with pytest.raises(ValueError, match="no layer is called 'b': the layers are a"):
         Trunk({"a": nn.ReLU()}, {"b": 3})
     for name, message in (

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from edu_seg.losses import CrossEntropy
-from edu_seg.models import MODELS, PAPERS, build, dilation, drn, fcn
+from edu_seg.models import MODELS, PAPERS, build, deeplab, dilation, drn, fcn, pspnet
 
 VGG_SMALL = {"backbone": "vgg_small"}
+RESNET_SMALL = {"backbone": "resnet18", "width": 1 / 16, "dropout": 0.0}
 SMALL: dict[str, dict[str, Any]] = {
     "fcn32s": VGG_SMALL,
     "fcn16s": VGG_SMALL,
@@ -26,6 +27,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "unet": {"width": 1 / 8, "padding": "same"},
     **dict.fromkeys(dilation.VARIANTS, VGG_SMALL),
     **{name: {"width": 0.15} for name in drn.VARIANTS},
+    **{name: VGG_SMALL | {"dropout": 0.0} for name in deeplab.VARIANTS if "vgg16" in name or "_v1_" in name},
+    **{name: RESNET_SMALL for name in (*deeplab.VARIANTS, *pspnet.VARIANTS) if "resnet" in name},
+    "deeplab_v1_4x4_r8": VGG_SMALL | {"dropout": 0.0, "rate": 2},  # an even kernel of rate 8 is off every small map
     "crf_rnn": VGG_SMALL,
 }
 SIZES = [(1, 1), (3, 7), (33, 50), (65, 31)]

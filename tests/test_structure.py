@@ -15,11 +15,11 @@ PACKAGE = ROOT / "edu_seg"
 
 FLOORS = (
     ("geometry",),
-    ("receptive_field", "conv_matrix", "upsampling", "metrics", "losses", "claims", "datasets"),
-    ("layers", "surgery", "crf"),
+    ("receptive_field", "gridding", "conv_matrix", "upsampling", "metrics", "losses", "claims", "datasets", "objects", "tiling"),
+    ("layers", "surgery", "crf", "proposals", "object_crops", "border_weights"),
     ("backbones",),
     ("models",),
-    ("training",),
+    ("training", "inference"),
     ("figures", "widgets", "exercises"),
     ("presets", "__main__"),
 )
@@ -43,13 +43,13 @@ FOLDERS = {
         "measured",
         "effective",
     ),
-    "crf": ("permutohedral", "filters", "mean_field"),
-    "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet"),
+    "crf": ("simplex", "permutohedral", "filters", "kernels", "unaries", "energy", "in_place", "mean_field", "fitting"),
+    "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet", "drn", "resnet", "densenet", "dilated"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
-    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions"),
+    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf"),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
-    "widgets": ("base", "net_viewer", "score_painter", "rf_stack", "rf_data", "rf_explorer", "stitch_lab", "conv_lab"),
+    "widgets": ("base", "net_viewer", "score_painter", "rf_stack", "rf_data", "rf_explorer", "stitch_lab", "conv_lab", "grid_lab", "crf_steps", "crf_lab"),
     "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -215,3 +215,12 @@ def test_mirrored_like_numpy(size: int, margins: tuple[int, int]) -> None:
 def test_a_margin_below_zero() -> None:
     with pytest.raises(ValueError, match="3 pixels padded by -1 and 0: a padding is at least 0"):
         reflect_pad(torch.zeros(1, 1, 3, 3), -1, 0, 0, 0)
+
+
+def test_half_precision_does_not_move_the_places() -> None:
+    """bfloat16 cannot tell pixel 257 from 258; the places are worked out in float64, and only the weights are rounded."""
+    scores = drawn(1, 1, 2, 70)
+    grid = Grid(Fraction(8), Fraction(7, 2))
+    made = upsample_to_pixels(scores.bfloat16(), grid, 16, 560)
+    assert made.dtype == torch.bfloat16
+    torch.testing.assert_close(made.double(), upsample_to_pixels(scores, grid, 16, 560), rtol=0, atol=0.05)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from edu_seg.backbones import drn
+from edu_seg.backbones import densenet, drn, resnet
 from edu_seg.backbones.alexnet import alexnet, caffenet
 from edu_seg.backbones.googlenet import googlenet
 from edu_seg.backbones.pretrained import imagenet_state_dict
@@ -18,10 +19,12 @@ BACKBONES: dict[str, Callable[..., Trunk]] = {
     "alexnet": alexnet,
     "googlenet": googlenet,
     **{name: partial(drn.drn_trunk, name) for name in drn.TABLE},
+    **{name: partial(resnet.resnet, name) for name in resnet.RESNETS},
+    **{name: partial(densenet.densenet, name) for name in densenet.DENSENETS},
 }
 
 
-def build(name: str, *, pretrained: bool = False, **options: int | float | bool | str) -> Trunk:
+def build(name: str, *, pretrained: bool = False, **options: Any) -> Trunk:
     """The trunk called `name`. Raises ValueError for an unknown name, and where there are no pretrained weights for it."""
     if name not in BACKBONES:
         raise ValueError(f"no backbone is called {name!r}: there are {', '.join(BACKBONES)}")

@@ -54,9 +54,7 @@ def vgg(
         strides.append(strides[-1] * 2 if grows else strides[-1])
         rates.append(rates[-1] * 2 if has_pool and not grows else rates[-1])
     if strides[-1] != output_stride:
-        raise ValueError(
-            f"output_stride = {output_stride}: the strides of these layers are {table.stem_stride}, then doubles of it up to 32"
-        )
+        raise ValueError(f"output_stride = {output_stride}: these layers have the strides {table.stem_stride} and its doubles up to 32")
 
     def padded(own: int, kernel: int, rate: int) -> int:
         return {"classifier": own * rate, "none": 0, "same": kernel // 2 * rate}[padding]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from edu_seg.models import crf_rnn, deconvnet, dilation, drn, fcn, segnet, unet
+from edu_seg.models import crf_rnn, deconvnet, deeplab, dilation, drn, fcn, pspnet, segnet, unet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     **{name: partial(fcn.fcn, name) for name in fcn.VARIANTS},
@@ -15,6 +15,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     **{name: partial(unet.unet, name) for name in unet.VARIANTS},
     **{name: partial(dilation.dilation, name) for name in dilation.VARIANTS},
     **{name: partial(drn.drn, name) for name in drn.VARIANTS},
+    **{name: partial(deeplab.deeplab, name) for name in deeplab.VARIANTS},
+    **{name: partial(pspnet.pspnet, name) for name in pspnet.VARIANTS},
     "crf_rnn": crf_rnn.crf_rnn,
 }
 """name -> builder(num_classes=21, *, pretrained=False, **options)."""
@@ -26,6 +28,8 @@ PAPERS = {
     **dict.fromkeys(unet.VARIANTS, "Ronneberger, Fischer and Brox 2015"),
     **dict.fromkeys(dilation.VARIANTS, "Yu and Koltun 2016"),
     **dict.fromkeys(drn.VARIANTS, "Yu, Koltun and Funkhouser 2017"),
+    **{name: f"Chen et al. {2015 if '_v1_' in name else 2018 if '_v2_' in name else 2017}" for name in deeplab.VARIANTS},
+    **dict.fromkeys(pspnet.VARIANTS, "Zhao et al. 2017"),
     "crf_rnn": "Zheng et al. 2015",
 }
 """name -> the paper that the model comes from."""
