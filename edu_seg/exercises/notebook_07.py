@@ -1,0 +1,167 @@
+"""Exercises of notebook 07: dilation, the identity start and gridding."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+
+import torch
+from torch import Tensor
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.gridding import is_gap_free, path_counts
+
+
+def _correlated(signal: Tensor, kernel: Tensor, d: int) -> Tensor:
+    """What torch computes: tap t meets the unit d · t to the right of the window's first."""
+    reach = d * (len(kernel) - 1)
+    return torch.stack([signal[d * t : len(signal) - reach + d * t] * weight for t, weight in enumerate(kernel)]).sum(0)
+
+
+def _dilated(signal: Tensor, kernel: Tensor, d: int) -> Tensor:
+    return _correlated(signal, kernel.flip(0), d)
+
+
+def _signals() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 0.0, 0.0]), 1),
+        (torch.tensor([1.0, 2.0, 4.0, 7.0, 11.0, 16.0, 22.0]), torch.tensor([1.0, 0.0, -2.0]), 2),
+        (torch.arange(12.0) ** 2, torch.tensor([1.0, 2.0, 3.0]), 3),
+        (torch.randn(20, generator=generator), torch.randn(5, generator=generator), 4),
+    ]
+
+
+def _identity(c_in: int, c_out: int, C: int) -> Tensor:
+    before, after = (torch.arange(channels) * C // channels for channels in (c_in, c_out))
+    return (after[:, None] == before).float() * C / c_out
+
+
+def _identity_by_remainder(c_in: int, c_out: int, C: int) -> Tensor:
+    """The mistake of dealing the channels out in turn instead of in groups that lie together."""
+    before, after = (torch.arange(channels) % C for channels in (c_in, c_out))
+    return (after[:, None] == before).float() * C / c_out
+
+
+WIDTHS: list[Case] = [(2, 2, 2), (4, 2, 2), (2, 4, 2), (3, 6, 3), (6, 12, 3), (96, 3, 3), (5, 10, 1)]
+
+
+def _read(dilations: Sequence[int]) -> set[int]:
+    counts = path_counts(dilations)
+    return {place - len(counts) // 2 for place in counts.nonzero().flatten().tolist()}
+
+
+def _shared(dilations: Sequence[int]) -> int:
+    own = _read(dilations)
+    return len(own & {place + 1 for place in own})
+
+
+STACKS: list[Case] = [([1],), ([2],), ([1, 2],), ([2, 2, 2],), ([1, 2, 5],), ([3, 3],), ([2, 3],), ([1, 2, 9],), ([4, 4, 2],)]
+
+
+def _cure(dilations: Sequence[int]) -> list[int]:
+    """The shortest list, of these the one with the smallest sum: tried in this order."""
+    largest = max(dilations)
+    for length in range(len(dilations) + largest):
+        tried = combinations_with_replacement(range(1, largest + 1), length)
+        for added in sorted(tried, key=sum):
+            if is_gap_free([*dilations, *added]):
+                return sorted(added, reverse=True)
+    raise ValueError(f"no cure for {dilations}")
+
+
+HOLED: list[Case] = [([2, 2, 2],), ([1, 2],), ([3],), ([4, 4, 4],), ([2, 4, 8],), ([1, 2, 9],), ([9],), ([1, 1, 5],)]
+
+EXERCISES = (
+    Exercise(
+        "07.1",
+        reference=lambda: [33, 4500, 25, 81],
+        otherwise="Each layer adds 2d to the field and has 9 · 10 · 10 weights; with one step d, three places an axis and layer are read.",
+        mistakes=(
+            Mistake(lambda: [17, 4500, 25, 81], "Each layer adds d on both sides: 2d, so 1 + 2 · (1 + 1 + 2 + 4 + 8)."),
+            Mistake(lambda: [33, 450, 25, 81], "Every output channel reads all input channels: 9 · 10 · 10 weights a layer."),
+            Mistake(lambda: [33, 4500, 169, 81], "169 is the window of (3, 3). Its sums of steps are −6, −3, 0, 3 and 6: five an axis."),
+            Mistake(lambda: [33, 4500, 81, 81], "(3, 3) has 3 · 3 paths along each axis, but several lead to the same input."),
+            Mistake(lambda: [33, 4500, 25, 49], "(3, 1): three places 3 apart, one more to each side of each: nine an axis, no hole."),
+        ),
+    ),
+    Exercise(
+        "07.2",
+        reference=_dilated,
+        cases=_signals(),
+        otherwise="At place p the tap t (from the middle) meets signal[p - d · t]: the same loop with the kernel turned round.",
+        mistakes=(
+            Mistake(_correlated, "That is the correlation, as torch has it: in equation (4) the right tap meets the left unit."),
+            Mistake(
+                lambda signal, kernel, d: _correlated(signal.flip(0), kernel, d),
+                "You turned the signal round, so the result is turned round, too: turn the kernel instead.",
+            ),
+            Mistake(
+                lambda signal, kernel, d: _dilated(signal, kernel, 1),
+                "Neighbouring taps must meet units that lie d apart: the dilation is not used.",
+            ),
+        ),
+    ),
+    Exercise(
+        "07.3",
+        reference=_identity,
+        cases=WIDTHS,
+        otherwise="Entry (b, a) is C / c_out where a · C // c_in equals b · C // c_out, and 0 elsewhere.",
+        mistakes=(
+            Mistake(
+                lambda c_in, c_out, C: (_identity(c_in, c_out, C) > 0).float(),
+                "The weights must be C / c_out: over all layers, the factors c_in / c_out then multiply to 1.",
+            ),
+            Mistake(
+                lambda c_in, c_out, C: _identity(c_in, c_out, C) * c_out / c_in,
+                "C / c_in makes each single layer keep the size of scores; the paper's rule divides by c_out.",
+            ),
+            Mistake(lambda c_in, c_out, C: _identity(c_in, c_out, C).T, "Rows are output channels, columns input channels."),
+            Mistake(
+                _identity_by_remainder,
+                "A class's channels lie together: the first c / C belong to class 0, the next to class 1. Use // instead of %.",
+            ),
+            Mistake(
+                lambda c_in, c_out, C: torch.eye(c_out, c_in),
+                "Where the number of channels changes, each channel of a class reads all channels of that class, not one.",
+            ),
+        ),
+    ),
+    Exercise(
+        "07.4",
+        reference=_shared,
+        cases=STACKS,
+        otherwise="Collect the places that are read (all sums of −d, 0 or d), move them by 1, and count what both sets hold.",
+        mistakes=(
+            Mistake(
+                lambda dilations: 2 * sum(dilations),
+                "That is how far the two windows overlap. Of those inputs, count the ones that both really read: there may be holes.",
+            ),
+            Mistake(lambda dilations: len(_read(dilations)) - 1, "Right without holes only: then all but one are shared."),
+            Mistake(lambda dilations: len(_read(dilations)), "That is what one of the two reads; the neighbour's places lie 1 further."),
+        ),
+    ),
+    Exercise(
+        "07.5",
+        reference=_cure,
+        cases=HOLED,
+        otherwise="Try lists of 0, 1, 2, … dilations, from small sums to large ones, until every input of the window is read.",
+        mistakes=(
+            Mistake(
+                lambda dilations: [] if is_gap_free(dilations) else [1],
+                "One layer of dilation 1 fills holes at most 2 wide: three inputs in a row, then the next tap.",
+            ),
+            Mistake(
+                lambda dilations: _halved(max(dilations)),
+                "Halving down to 1 works, but three taps divide a gap by three: 9 needs 3 and 1 only, and 4 is filled by 1 and 1.",
+            ),
+            Mistake(
+                lambda dilations: sorted(_cure(dilations)),
+                "Write it from large to small, as DRN has its last layers, though for what is read the order makes no difference.",
+            ),
+        ),
+    ),
+)
+
+
+def _halved(dilation: int) -> list[int]:
+    """DRN's own: 4 is followed by 2 and 1."""
+    return [dilation // 2, *_halved(dilation // 2)] if dilation > 1 else []
