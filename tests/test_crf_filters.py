@@ -8,6 +8,7 @@ import torch
 from unchecked import shapes_unchecked
 
 from edu_seg.crf import GaussianFilter, LatticeFilter, NormalisedFilter, bilateral_features, gaussian_matrix, spatial_features
+from edu_seg.crf.filters import Normalisation
 
 THREE = torch.tensor([[0.0], [1.0], [3.0]], dtype=torch.float64)
 A, B, C = math.exp(-0.5), math.exp(-4.5), math.exp(-2.0)  # distances 1, 3 and 2
@@ -47,7 +48,7 @@ NORMALISED = {
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("normalisation", NORMALISED)
-def test_normalisations_by_hand_on_three_pixels(normalisation: str, transposed: bool) -> None:
+def test_normalisations_by_hand_on_three_pixels(normalisation: Normalisation, transposed: bool) -> None:
     kernel = np.array([[1, A, B], [A, 1, C], [B, C, 1]])
     sums = np.array([1 + A + B, 1 + A + C, 1 + B + C])
     expected = NORMALISED[normalisation](kernel, sums)
@@ -57,7 +58,7 @@ def test_normalisations_by_hand_on_three_pixels(normalisation: str, transposed: 
 
 
 @pytest.mark.parametrize("normalisation", NORMALISED)
-def test_the_lattice_is_normalised_alike(normalisation: str) -> None:
+def test_the_lattice_is_normalised_alike(normalisation: Normalisation) -> None:
     features = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     identity = torch.eye(20, dtype=torch.float64)
     kernel = LatticeFilter(features)(identity).numpy()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edu_seg.crf import DenseCRF
+from edu_seg.crf import DenseCRF, GaussianFilter, bilateral_features, gaussian_matrix, spatial_features
 from edu_seg.datasets.transforms import IMAGENET_MEAN, IMAGENET_STD
 from edu_seg.losses import CrossEntropy
 from edu_seg.models.crf_rnn import CRFRNN, crf_rnn, guidance, paper_crf
@@ -28,12 +28,29 @@ def test_equal_to_dense_crf_at_fixed_weights() -> None:
     torch.testing.assert_close(model(images).softmax(1), plain(net(images), guidance(images)), rtol=1e-4, atol=1e-5)
 
 
+def test_an_iteration_of_the_released_layer() -> None:
+    """Filter, divide by the sum at the pixel that hears, weigh by matrices, add up, transform, subtract from the unary."""
+    draw = torch.Generator().manual_seed(0)
+    crf, logits = paper_crf(3), torch.randn(1, 3, 4, 5, generator=draw)
+    image = torch.randint(0, 9, (1, 3, 4, 5), dtype=torch.uint8, generator=draw)
+    crf.make_filter = GaussianFilter
+    for parameter in crf.parameters():
+        nn.init.normal_(parameter, generator=draw)
+    probs, heard = logits[0].flatten(1).softmax(0), []
+    for features, weight in ((bilateral_features(image[0], 160, 3), crf.weights[0]), (spatial_features(image[0], 3), crf.weights[1])):
+        kernel = gaussian_matrix(features)
+        heard.append(weight @ (kernel @ probs.T / kernel.sum(1)[:, None]).T)
+    expected = logits[0].flatten(1) - crf.get_parameter("compatibility") @ (heard[0] + heard[1])
+    refined = crf.refine(logits, image, num_iterations=1)[0].flatten(1)
+    torch.testing.assert_close(refined.log_softmax(0), expected.log_softmax(0), rtol=1e-4, atol=1e-4)
+
+
 def test_trains_end_to_end() -> None:
     torch.manual_seed(0)
     model = crf_rnn(3, unary=nn.Conv2d(3, 3, 1)).train()
-    images, labels = torch.randn(1, 3, 8, 8), torch.randint(0, 3, (1, 8, 8))
-    optimiser, losses = torch.optim.Adam(model.parameters(), lr=0.05), []
-    for _ in range(15):
+    images, labels = torch.randn(1, 3, 5, 5), torch.randint(0, 3, (1, 5, 5))
+    optimiser, losses = torch.optim.Adam(model.parameters(), lr=0.2), []
+    for _ in range(6):
         loss = CrossEntropy()(model(images), labels)
         optimiser.zero_grad()
         loss.backward()

@@ -1,13 +1,15 @@
 """Finding a DenseCRF's parameters: kernel widths and weights by a search, coarse to fine; weights and compatibility also by gradient.
 
-Widths have no gradient here (the lattice is built from them), so they are searched for, as DeepLab does: "we cross-validate … on a small
-subset … with a coarse-to-fine search scheme" (DeepLab v1, section 5; v2, section 4.1.3: spatial weight and θγ fixed at 3, w₁ from 3 to 6,
-θα from 30 to 100 and θβ from 3 to 6 in the first round). CRF-RNN trains the weights and the compatibility instead.
+Widths have no gradient here (the lattice is built from them), so they are searched for, as DeepLab does. Its first version (section 5, on
+training) leaves θγ = 3 and the spatial weight 3 as they are and tries the bilateral weight from 5 to 10, θα from 50 to 100 by tens and θβ
+from 3 to 10 by ones, scored on 100 validation images; later rounds take finer steps around the best values. Every run has 10 iterations.
+The second version (section 4.1) starts from 3 to 6, 30 to 100 and 3 to 6. CRF-RNN trains the weights and the compatibility instead.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
+from math import isnan
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +63,8 @@ def search(
     """Every combination of `grid`'s values, then `rounds` - 1 times those around the best, at half the step.
 
     grid: the five parameters of `DenseCRF` by name, each with one value (fixed) or several in ascending order. The thetas vary slowest,
-    and filters are built once for each set of them. Raises ValueError for a missing or unknown name, or values not ascending.
+    and filters are built once for each set of them. The best point of all rounds is kept; of equal ones the first. Raises ValueError for
+    a missing or unknown name, values not ascending, no labelled pixel, or a score that is NaN.
     """
     _check_search(examples, grid, rounds)
     scorer = _Scorer(examples, score, num_iterations)
@@ -109,11 +112,13 @@ def mean_iou(examples: Sequence[Example]) -> float:
 def fit_by_gradient(crf: DenseCRF, examples: Sequence[Example], *, steps: int = 30, learning_rate: Number = 0.1) -> list[float]:
     """Trains the weights and the compatibility of a `learnable` CRF by Adam on the cross-entropy; returns the loss before each step.
 
-    All examples in every step; filters are built once. Raises ValueError where nothing is learnable or no example is given.
+    All examples in every step, each with the same say; filters are built once. Raises ValueError where nothing is learnable, no example
+    or step is given, or an example has no labelled pixel.
     """
     parameters = [parameter for parameter in crf.parameters() if parameter.requires_grad]
     if not parameters or not examples:
         raise ValueError("there is nothing to fit: build DenseCRF(…, learnable=True) and give at least one example")
+    _check_fit(examples, steps)
     filters = [crf.filters(one.image[None])[0] for one in examples]
     optimiser = torch.optim.Adam(parameters, lr=learning_rate)
     losses = []
@@ -147,18 +152,24 @@ class _Scorer:
         matrix = ConfusionMatrix(len(self.examples[0].logits))
         for one, filters in zip(self.examples, self.filters, strict=True):
             matrix.update(crf.infer(-one.logits, filters).argmax(0), one.labels)
-        return self.score(matrix)
+        value = self.score(matrix)
+        if isnan(value):
+            raise ValueError(f"the score of {values} is NaN, which no other score can beat: give a score that is a number")
+        return value
 
 
 def _halved(values: Sequence[Number], best: Number) -> list[Number]:
-    """`best` and the points half way to its neighbours among `values`; at an end, as far outwards as inwards (never to 0)."""
+    """`best` and the points half way to its neighbours among `values`; at an end, as far outwards as inwards, but not to 0 or below.
+
+    `best` itself always stays (a weight may be 0), so that the next round starts from it.
+    """
     if len(values) == 1:
         return list(values)
     place = values.index(best)
     below = (best - values[place - 1]) / 2 if place else None
     above = (values[place + 1] - best) / 2 if place + 1 < len(values) else None
     down, up = below or above or 0.0, above or below or 0.0
-    return [value for value in (best - down, best, best + up) if value > 0]
+    return [value for value in (best - down, best, best + up) if value > 0 or value == best]
 
 
 def _check_search(examples: Sequence[Example], grid: Mapping[str, Sequence[Number]], rounds: int) -> None:
@@ -169,3 +180,11 @@ def _check_search(examples: Sequence[Example], grid: Mapping[str, Sequence[Numbe
     for name, values in grid.items():
         if not values or any(a >= b for a, b in pairwise(values)):
             raise ValueError(f"{name} = {list(values)}: give at least one value, in ascending order")
+
+
+def _check_fit(examples: Sequence[Example], steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"steps = {steps}: at least one")
+    for i, one in enumerate(examples):
+        if (one.labels == 255).all():
+            raise ValueError(f"all pixels of example {i} are void (255), so it has no loss: leave it out")

@@ -56,7 +56,11 @@ class Lattice:
 
     @property
     def alpha(self) -> float:
-        """What the blur amplifies, taken back: α = 1 / (1 + 2^-d)."""
+        """α = 1 / (1 + 2^-d): a pixel that lies on a vertex then hears itself with weight one, as in the Gaussian.
+
+        The d + 1 axes sum to zero, so after one step along each, all forwards or all backwards, a value is back where it started:
+        1 + 2 · (1/2)^(d + 1) of it in all, where no vertex on the way is missing.
+        """
         return 1 / (1 + 2.0 ** (1 - self.vertices.shape[1]))
 
     def splat(self, values: Float[Tensor, "N C"], weights: Float[Tensor, " entries"]) -> Float[Tensor, "M1 C"]:
@@ -193,8 +197,17 @@ class LatticeFilter:
     """The Gaussian filter over `features` (N, d), in units of standard deviations, by the lattice: build once, apply often.
 
     filter(values (N, C)) -> (N, C), C >= 1 channels at once; differentiable in the values, twice. `transposed=True` applies Kᵀ. The
-    self term i = j is included. Off the exact filter by about 0.4 % (2 features) to 3-5 % (5 features of a photograph) in L2.
-    Results are the same to the last bit for any number of threads. Memory: 16 to 20 (d + 1) bytes a pixel.
+    self term i = j is included. Results are the same to the last bit for any number of threads. Memory: 16 to 20 (d + 1) bytes a pixel.
+
+    How near it comes to the Gaussian: splat, blur and slice together have exactly the Gaussian's variance, but not its mass. Where
+    pixels fill the space evenly, K 1 is smaller than the exact filter's by the factor
+
+        2^(2 d + 1) / (2^d + 1) · (3 / (4 π))^(d/2) / √(d + 1)         0.92, 0.88, 0.83, 0.77, 0.71 for d = 1 … 5
+
+    A photograph's five features lie in clusters with gaps between them; there missing vertices swallow more, and K 1 is 0.1 to 0.8 of the
+    exact one, about half on average. `NormalisedFilter` divides all this out. What is then left in L2: for 2 features and a wave of
+    length λ 0.03 (2 π θ / λ)², so 0.4 % at λ = 16 θ, and 2-3 % on maps with edges; for 5 features of a photograph 3-6 % at θα = 80,
+    θβ = 13 and up to 10 % at other widths.
     """
 
     def __init__(self, features: Float[Tensor, "N d"]) -> None:

@@ -30,10 +30,16 @@ class CRFRNN(nn.Module):
 
     In evaluation softmax(output) is exactly what `crf(unary(images), to_image(images))` gives.
 
-    **Fidelity:** kernel widths, initial weights and compatibility, numbers of iterations (5 in training, 10 in use: section 5) and the
-    division of each message by its sum of weights are the released network's. Its compatibility starts at -1 on the diagonal, which is
-    Potts up to what a softmax does not see; so does ours. It lives on Caffe, with the FCN's upsampled scores as unary, one image a
-    batch; here any batch. Images reach the kernels rounded to 8 bits.
+    **Fidelity**, to the released Caffe layer and an author's PyTorch port of it, which agree. The same here: widths 160, 3, 3; initial
+    weights 5 · I (bilateral) and 3 · I (spatial), K × K matrices, where the paper (section 4.3) speaks of one weight a label; messages
+    divided, at the pixel that hears them, by its sum of weights ("after"), self term included; the sum of weighted messages then goes
+    through the compatibility; no softmax after the last iteration; 10 iterations in use, 5 in training (the paper, section 6). The
+    compatibility starts at -1 on the diagonal in Caffe and at +1 in the port, which adds what Caffe subtracts: Potts, up to what a
+    softmax does not see.
+    Not the same: theirs sees the network's input as it is, BGR with the mean subtracted, padded with zeros to 500 × 500, so its lattice
+    lies otherwise (a difference of the lattice's own error) and the padding takes part. Ours sees RGB in 8 bits, without padding, and
+    any batch, where theirs takes one image. The released definition trains weights and compatibility at 10 000 and 1 000 times the
+    network's rate (1e-13 in the paper); give the optimiser parameter groups for that.
     """
 
     def __init__(
