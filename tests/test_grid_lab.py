@@ -6,13 +6,12 @@ import json
 import math
 import random
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 import traitlets
+from in_node import as_modules, needs_node, node
 from PIL import Image
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -23,7 +22,6 @@ from edu_seg.widgets import GridLab, GridSettings
 from edu_seg.widgets.base import FOLDER
 from edu_seg.widgets.grid_lab import DILATIONS, KERNELS, MOST_LAYERS, MOST_UNITS, PRESETS, SCRIPTS, ImpossibleStack
 
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node on the PATH: the browser's arithmetic is run by it")
 LIMITS = {"layers": MOST_LAYERS, "dilations": DILATIONS, "kernels": KERNELS, "window": MOST_UNITS}
 
 
@@ -151,22 +149,10 @@ def test_traits_are_checked_as_they_are_set() -> None:
     assert lab.settings == GridSettings((40,), 3)
 
 
-def node(script: str, data: object, folder: Path) -> list:
-    """What the script prints as JSON; `data` stands for what it was given."""
-    path = folder / "script.mjs"
-    path.write_text(f'import {{ readFileSync }} from "fs";\nconst data = JSON.parse(readFileSync(0, "utf8"));\n{script}')
-    done = subprocess.run(["node", str(path)], input=json.dumps(data), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
     """The scripts as modules that import each other."""
-    for name in SCRIPTS:
-        text = (FOLDER / name).read_text(encoding="utf-8").replace('.js";', '.mjs";')
-        (tmp_path / name.replace(".js", ".mjs")).write_text(text, encoding="utf-8")
-    return tmp_path
+    return as_modules(SCRIPTS, tmp_path)
 
 
 def states(stacks: list[GridSettings]) -> list[dict]:
