@@ -1,6 +1,9 @@
 """Widgets: each a pure function in Python that makes its data, and a small piece of JavaScript that shows it and answers at once."""
 
 from edu_seg.widgets.conv_lab import ConvLab, ConvSettings
+from edu_seg.widgets.crf_lab import CRFLab
+from edu_seg.widgets.crf_steps import CRFSettings, CRFSteps, crf_steps, draw_strokes
+from edu_seg.widgets.grid_lab import GridLab, GridSettings
 from edu_seg.widgets.net_viewer import NetViewer
 from edu_seg.widgets.rf_data import explorer_data
 from edu_seg.widgets.rf_explorer import RFExplorer
@@ -8,13 +11,20 @@ from edu_seg.widgets.score_painter import ScorePainter
 from edu_seg.widgets.stitch_lab import StitchLab, StitchSteps, stitch_steps
 
 __all__ = [
+    "CRFLab",
+    "CRFSettings",
+    "CRFSteps",
     "ConvLab",
     "ConvSettings",
+    "GridLab",
+    "GridSettings",
     "NetViewer",
     "RFExplorer",
     "ScorePainter",
     "StitchLab",
     "StitchSteps",
+    "crf_steps",
+    "draw_strokes",
     "explorer_data",
     "stitch_steps",
 ]
