@@ -249,6 +249,121 @@ def composite_by_numpy(f, g, stride):
     return np.convolve(spread, g)
 
 
+def dilated_by_pairs(signal, kernel, d):
+    """Equation (4) word for word: all pairs of a place s and a tap t with s + d t = p."""
+    middle = len(kernel) // 2
+    places = range(d * middle, len(signal) - d * middle)
+    pairs = list(product(range(len(signal)), range(-middle, middle + 1)))
+    return [sum(float(signal[s] * kernel[t + middle]) for s, t in pairs if s + d * t == p) for p in places]
+
+
+def dilated_by_numpy(signal, kernel, d):
+    """numpy's convolution is a true one."""
+    spread = np.zeros(d * (len(kernel) - 1) + 1)
+    spread[::d] = kernel.numpy()
+    return np.convolve(signal.numpy(), spread, "valid")
+
+
+def identity_by_loop(c_in, c_out, C):
+    weight = torch.zeros(c_out, c_in)
+    for group in range(C):
+        weight[group * c_out // C : (group + 1) * c_out // C, group * c_in // C : (group + 1) * c_in // C] = C / c_out
+    return weight
+
+
+def places_read(dilations):
+    return {sum(steps) for steps in product(*((-d, 0, d) for d in dilations))}
+
+
+def shared_by_numpy(dilations):
+    read = np.ones(1)
+    for d in dilations:
+        read = np.convolve(read, np.eye(1, 2 * d + 1, 0)[0] + np.eye(1, 2 * d + 1, d)[0] + np.eye(1, 2 * d + 1, 2 * d)[0])
+    return np.count_nonzero(read[1:] * read[:-1])
+
+
+def filled_without_holes(dilations):
+    """The condition of notebook 01."""
+    width = 1
+    for d in sorted(dilations):
+        if d > width:
+            return False
+        width += 2 * d
+    return True
+
+
+def cure_by(no_holes, dilations):
+    for length in range(9):
+        lists = [added for added in product(range(max(dilations), 0, -1), repeat=length) if no_holes([*dilations, *added])]
+        if lists:
+            return sorted(min(lists, key=sum), reverse=True)
+    return None
+
+
+def cure_by_places(dilations):
+    return cure_by(lambda stack: len(places_read(stack)) == 2 * sum(stack) + 1, dilations)
+
+
+def energy_by_pairs(labels, unary, kernel):
+    total = 0.0
+    for i in range(len(labels)):
+        total += float(unary[i, labels[i]])
+        for j in range(i):
+            total += float(kernel[i, j]) * (labels[i] != labels[j])
+    return total
+
+
+def energy_by_matrix(labels, unary, kernel):
+    given = F.one_hot(labels, unary.shape[1]).double()
+    return (given * unary).sum() + (kernel.sum() - (given.T @ kernel.double() @ given).trace()) / 2
+
+
+def update_by_loop(probs, unary, kernel):
+    rows = []
+    for i in range(len(probs)):
+        costs = [
+            float(unary[i, k]) + sum(float(kernel[i, j] * (1 - probs[j, k])) for j in range(len(probs)) if j != i)
+            for k in range(probs.shape[1])
+        ]
+        total = sum(math.exp(-cost) for cost in costs)
+        rows.append([math.exp(-cost) / total for cost in costs])
+    return rows
+
+
+def update_by_subtraction(probs, unary, kernel):
+    return (kernel @ probs - kernel.diagonal()[:, None] * probs - unary).softmax(1).numpy()
+
+
+def bilateral_of_features(first, second, theta_alpha, theta_beta):
+    scale = torch.tensor([theta_alpha] * 2 + [theta_beta] * 3)
+    return torch.exp(-0.5 * torch.dist(first / scale, second / scale) ** 2)
+
+
+def bilateral_as_product(first, second, theta_alpha, theta_beta):
+    gaussians = [
+        math.exp(-0.5 * float(a - b) ** 2 / theta**2)
+        for a, b, theta in zip(first, second, [theta_alpha] * 2 + [theta_beta] * 3, strict=True)
+    ]
+    return math.prod(gaussians)
+
+
+def vote_by_counter(preds, cells):
+    rows = []
+    for i in range(preds.shape[0]):
+        row = []
+        for j in range(preds.shape[1]):
+            inside = sorted(preds[cells == cells[i, j]].tolist())
+            row.append(max(inside, key=inside.count))
+        rows.append(row)
+    return rows
+
+
+def vote_by_table(preds, cells):
+    table = torch.zeros(int(cells.max()) + 1, int(preds.max()) + 1)
+    table.index_put_((cells.flatten(), preds.flatten()), torch.ones(preds.numel()), accumulate=True)
+    return table.argmax(1)[cells]
+
+
 RIGHT: dict[str, list[Any]] = {
     "00.1": [0.18, 0.9 / 5, Fraction(9, 50), np.float64(0.18), torch.tensor(0.18), lambda: (0.9 + 0 + 0 + 0 + 0) / 5],
     "00.2": [confusion_by_loop, confusion_by_bincount, confusion_by_numpy],
@@ -286,6 +401,16 @@ RIGHT: dict[str, list[Any]] = {
     "05.2": [sum_by_loop, sum_by_narrow],
     "05.3": [kernel_by_loop, kernel_by_convolution],
     "05.4": [lambda loss, kept: (loss * kept).sum() / kept.sum(), lambda loss, kept: np.mean(loss.numpy()[kept.numpy()])],
+    "07.1": [[33, 4500, 25, 81], np.array([1 + 2 * 16, 5 * 9 * 100, 5 * 5, 9 * 9]), torch.tensor([33, 4500, 25, 81])],
+    "07.2": [dilated_by_pairs, dilated_by_numpy],
+    "07.3": [identity_by_loop, lambda c_in, c_out, C: torch.kron(torch.eye(C), torch.full((c_out // C, c_in // C), C / c_out))],
+    "07.4": [lambda dilations: len(places_read(dilations) & {place + 1 for place in places_read(dilations)}), shared_by_numpy],
+    "07.5": [cure_by_places, lambda dilations: cure_by(filled_without_holes, dilations)],
+    "08.1": [[3**12, 12 * 11 // 2, 5 + 1, 3 * 11**2], np.array([531441.0, 66, 6, 363]), (531441, 66, 6, 363)],
+    "08.2": [energy_by_pairs, energy_by_matrix],
+    "08.3": [update_by_loop, update_by_subtraction],
+    "08.4": [bilateral_of_features, bilateral_as_product],
+    "08.5": [vote_by_counter, vote_by_table],
 }
 
 
@@ -302,7 +427,7 @@ def test_every_exercise_has_two_right_answers_here() -> None:
 
 
 def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "01", "02", "03", "04", "05"):
+    for notebook in ("00", "01", "02", "03", "04", "05", "08"):
         assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
@@ -424,6 +549,18 @@ def upsampling_of_04_4(scores, factor):
 
 def upsampling_of_04_4_with_a_border(scores, factor):
     return upsampling_of_04_4(F.pad(scores, (1, 1, 1, 1), mode="replicate"), factor)[..., factor:-factor, factor:-factor]
+
+
+def same_pairs(labels, kernel):
+    return sum(float(kernel[i, j]) for i in range(len(labels)) for j in range(i) if labels[i] == labels[j])
+
+
+def update_exponent(probs, unary, kernel):
+    return (kernel @ probs - kernel.diagonal()[:, None] * probs - unary).numpy()
+
+
+def voted_by(preds, cells, rule):
+    return [[rule(preds[cells == cell].tolist()) for cell in row] for row in cells.tolist()]
 
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -634,6 +771,81 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda loss, kept: loss.mean(), "the mask is not used"),
         (lambda loss, kept: loss[~kept].mean(), "you average the others"),
         (lambda loss, kept: loss[kept].sum(), "A sum grows"),
+    ],
+    "07.1": [
+        ([17, 4500, 25, 81], "on both sides"),
+        ([33, 450, 25, 81], "reads all input channels"),
+        ([33, 4500, 169, 81], "five an axis"),
+        ([33, 4500, 81, 81], "several lead to the same input"),
+        ([33, 4500, 25, 49], "nine an axis"),
+        ([33, 4550, 25, 81], "9 · 10 · 10 weights"),
+    ],
+    "07.2": [
+        (lambda signal, kernel, d: F.conv1d(signal[None], kernel[None, None], dilation=d)[0], "That is the correlation"),
+        (lambda signal, kernel, d: np.flip(dilated_by_numpy(signal, kernel, d)), "turn the kernel instead"),
+        (lambda signal, kernel, d: dilated_by_pairs(signal, kernel, 1), "the dilation is not used"),
+        (lambda signal, kernel, d: 2 * signal[: len(signal) - d * (len(kernel) - 1)], "the kernel turned round"),
+    ],
+    "07.3": [
+        (lambda c_in, c_out, C: (identity_by_loop(c_in, c_out, C) > 0).int(), "The weights must be"),
+        (lambda c_in, c_out, C: torch.kron(torch.eye(C), torch.full((c_out // C, c_in // C), C / c_in)), "divides by c_out"),
+        (lambda c_in, c_out, C: identity_by_loop(c_in, c_out, C).T, "Rows are output channels"),
+        (lambda c_in, c_out, C: torch.eye(C).repeat(c_out // C, c_in // C) * C / c_out, "A class's channels lie together"),
+        (lambda c_in, c_out, C: np.eye(c_out, c_in), "each channel of a class reads all"),
+    ],
+    "07.4": [
+        (lambda dilations: 2 * sum(dilations), "how far the two windows overlap"),
+        (lambda dilations: len(places_read(dilations)) - 1, "without holes only"),
+        (lambda dilations: len(places_read(dilations)), "what one of the two reads"),
+        (lambda dilations: 0, "count what both sets hold"),
+    ],
+    "07.5": [
+        (lambda dilations: [] if filled_without_holes(dilations) else [1], "fills holes at most 2 wide"),
+        (lambda dilations: [max(dilations) // 2**i for i in range(1, max(dilations).bit_length())], "three taps divide a gap by three"),
+        (lambda dilations: cure_by_places(dilations)[::-1], "from large to small"),
+        (lambda dilations: [2] if dilations == [2, 2, 2] else [1], "Try lists of 0, 1, 2"),
+    ],
+    "08.1": [
+        ([36, 66, 6, 363], "not 3 · 12"),
+        ([531441, 132, 6, 363], "every pair twice"),
+        ([531441, 78, 6, 363], "a pair with itself"),
+        ([531441, 66, 32, 363], "one more than dimensions"),
+        ([531441, 66, 6, 121], "each of the two kernels"),
+        ([531441, 66, 6], "shape"),
+        ([12**3, 66, 6, 363], "one choice a pixel"),
+    ],
+    "08.2": [
+        (lambda labels, unary, kernel: 2 * energy_by_pairs(labels, unary, kernel) - unary[range(len(labels)), labels].sum(), "in it twice"),
+        (lambda labels, unary, kernel: energy_by_pairs(labels, unary, 0 * kernel) + same_pairs(labels, kernel), "charges those that agree"),
+        (lambda labels, unary, kernel: energy_by_pairs(labels, 0 * unary, kernel), "any constant labelling"),
+        (lambda labels, unary, kernel: unary.amin(1).sum() + energy_by_pairs(labels, 0 * unary, kernel), "cheapest one"),
+    ],
+    "08.3": [
+        (lambda probs, unary, kernel: update_by_subtraction(probs, 0 * unary, kernel), "come in again"),
+        (lambda probs, unary, kernel: torch.softmax(kernel.mm(probs) - unary, dim=1), "also hears itself"),
+        (lambda probs, unary, kernel: update_by_subtraction(probs, unary, -kernel), "The sign"),
+        (
+            lambda probs, unary, kernel: (
+                np.exp(update_exponent(probs, unary, kernel)) / np.exp(update_exponent(probs, unary, kernel)).sum(0)
+            ),
+            "rows must sum to 1",
+        ),
+        (lambda probs, unary, kernel: torch.softmax(kernel @ probs, 1), "two slips"),
+    ],
+    "08.4": [
+        (lambda a, b, theta_alpha, theta_beta: bilateral_of_features(a, b, theta_alpha, theta_beta) ** 2, "The 2 is missing"),
+        (lambda a, b, alpha, beta: sum(bilateral_of_features(a, b, *thetas) for thetas in ((alpha, 1e9), (1e9, beta))), "multiply the two"),
+        (
+            lambda a, b, theta_alpha, theta_beta: bilateral_of_features(a, b, theta_alpha**0.5, theta_beta**0.5),
+            "is squared in the exponent",
+        ),
+        (lambda a, b, theta_alpha, theta_beta: bilateral_of_features(a, b, theta_beta, theta_alpha), "are exchanged"),
+    ],
+    "08.5": [
+        (lambda preds, cells: voted_by(preds, cells, lambda inside: round(float(np.mean(inside)))), "there is no mean"),
+        (lambda preds, cells: voted_by(preds, cells, lambda inside: inside[0]), "One pixel decides"),
+        (lambda preds, cells: voted_by(preds, cells, max), "no majority"),
+        (lambda preds, cells: vote_by_table(preds, 0 * cells), "votes by itself"),
     ],
 }
 

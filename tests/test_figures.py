@@ -55,6 +55,21 @@ FIGURES = {
     "matrices": lambda: figures.matrices({"C": (torch.tensor([[1.0, 2, 0], [0, 1, 2]]), 1, 3)}),
     "overlaps": lambda: figures.overlaps([(3, 2), (4, 2)], size=4),
     "windows": lambda: figures.windows([5, 6], kernel_size=3, stride=2, padding=1),
+    "path_rows": lambda: figures.path_rows({"2, 1": torch.tensor([1, 1, 2, 1, 2, 1, 1]), "2": torch.tensor([1, 0, 1, 0, 1])}),
+    "responses": lambda: figures.responses(
+        {"flat": torch.ones(25).double(), "falls": torch.linspace(1, -0.3, 25).double()}, torch.linspace(0, np.pi, 25).double()
+    ),
+    "level_rows": lambda: figures.level_rows({"A": [("stem", "d = 1", False), ("", "", False), ("end", "d = 2", True)]}),
+    "graphical_models": lambda: figures.graphical_models(),
+    "listed_states": lambda: figures.listed_states(torch.tensor([[0, 0], [0, 1], [1, 0]]), torch.tensor([0.2, 0.5, 0.3]), (1, 2)),
+    "kernel_maps": lambda: figures.kernel_maps(
+        torch.arange(3 * 20).view(3, 4, 5).to(torch.uint8), {"near": [torch.eye(4, 5), torch.zeros(4, 5)]}, [(0, 1), (3, 2)]
+    ),
+    "lattice_plane": lambda: figures.lattice_plane(),
+    "film_strip": lambda: figures.film_strip({"0": np.eye(4), "2": np.zeros((4, 4))}, [3.0, 1.0, 0.5], "free energy"),
+    "band_curves": lambda: figures.band_curves({"net": [40.0, 50, 60], "CRF": [50.0, 55, 62]}, [1, 2]),
+    "grid_scores": lambda: figures.grid_scores(torch.tensor([[0.1, 0.2, 0.3], [0.9, 0.5, 0.4]]), [5, 10], [1, 2, 4], ("a", "b"), "mean IU"),
+    "unrolled": lambda: figures.unrolled(2),
     "legend": lambda: with_legend(),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -459,3 +474,114 @@ def test_overlaps_carry_their_counts() -> None:
     fig = FIGURES["overlaps"]()
     assert [text.get_text() for text in fig.axes[0].texts] == ["1", "1", "2", "1", "2", "1", "2", "1", "1", "kernel 3\nstride 2"]
     assert [text.get_text() for text in fig.axes[1].texts][:-1] == ["1", "1", "2", "2", "2", "2", "2", "2", "1", "1"]
+
+
+# --- dilation -------------------------------------------------------------------------------------------------------------------
+
+
+def test_path_rows_align_their_middles_and_mark_holes() -> None:
+    ax = FIGURES["path_rows"]().axes[0]
+    rows = [[(text.get_position()[0], text.get_text()) for text in ax.texts if text.get_position()[1] == row] for row in (0, 1)]
+    assert rows[0] == list(zip(range(-3, 4), "1121211", strict=True))
+    assert rows[1] == list(zip(range(-2, 3), "1×1×1", strict=True))
+    faces = [to_hex(patch.get_facecolor()) for patch in ax.patches]
+    assert [face == "#ffffff" for face in faces] == [False] * 7 + [False, True, False, True, False]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["2, 1", "2"]
+    plt.close("all")
+
+
+def test_responses_differ_in_more_than_colour_and_name_periods() -> None:
+    fig = FIGURES["responses"]()
+    flat, falls = fig.axes[0].lines[:2]
+    assert np.asarray(falls.get_ydata())[-1] == pytest.approx(-0.3)
+    assert np.asarray(flat.get_xdata())[-1] == pytest.approx(np.pi)
+    assert (flat.get_linestyle(), flat.get_marker()) != (falls.get_linestyle(), falls.get_marker())
+    assert {"flat", "falls", "π\n2", "π/2\n4"} <= texts(fig)
+    with pytest.raises(ValueError, match="5 curves, and colours for 4"):
+        figures.responses({str(k): torch.ones(2).double() for k in range(5)}, torch.ones(2).double())
+    plt.close("all")
+
+
+def test_level_rows_have_an_arrow_around_each_shortcut_and_leave_gaps() -> None:
+    ax = FIGURES["level_rows"]().axes[0]
+    boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [box.get_x() for box in boxes] == pytest.approx([-0.4, 1.6])
+    assert [bool(box.get_hatch()) for box in boxes] == [True, False]
+    assert len(ax.patches) - len(boxes) == 1
+    assert [text.get_text() for text in ax.texts if text.get_text()] == ["stem\nd = 1", "end\nd = 2"]
+    plt.close("all")
+
+
+# --- dense CRFs -----------------------------------------------------------------------------------------------------------------
+
+
+def test_four_pixels_have_four_unary_factors_and_six_pairs() -> None:
+    fig = FIGURES["graphical_models"]()
+    squares = [str(line.get_color()) for line in fig.axes[2].lines if line.get_marker() == "s"]
+    assert sorted(squares.count(colour) for colour in set(squares)) == [4, 6]
+    arrows = [sum(patch.get_arrowstyle().__class__.__name__ == "CurveFilledB" for patch in ax.patches) for ax in fig.axes]
+    assert arrows == [3, 0, 0]
+    plt.close(fig)
+
+
+def test_states_come_in_the_order_of_their_probability() -> None:
+    fig = FIGURES["listed_states"]()
+    shown = [(ax.get_title(), [text.get_text() for text in ax.texts]) for ax in fig.axes if ax.get_title()]
+    assert shown == [("0.500", ["0", "1"]), ("0.300", ["1", "0"]), ("0.200", ["0", "0"])]
+    plt.close(fig)
+    with pytest.raises(ValueError, match="an image of 2 × 2 has 4 pixels, the states have 2"):
+        figures.listed_states(torch.tensor([[0, 0]]), torch.tensor([1.0]), (2, 2))
+
+
+def test_each_kernel_has_a_cross_at_its_pixel() -> None:
+    fig = FIGURES["kernel_maps"]()
+    places = [(float(ax.lines[0].get_xdata()[0]), float(ax.lines[0].get_ydata()[0])) for ax in fig.axes if ax.lines]
+    assert places == [(1, 0), (1, 0), (2, 3), (2, 3)]
+    assert [np.asarray(fig.axes[k].images[0].get_array()).sum() for k in (1, 3)] == [4, 0]
+    plt.close(fig)
+
+
+def test_corners_of_the_lattice_weigh_one_in_all_and_balance_at_the_point() -> None:
+    fig = figures.lattice_plane((1.2, 0.8))
+    corners = np.array([note.xy for note in fig.axes[0].texts])
+    weights = np.array([float(note.get_text()) for note in fig.axes[0].texts])
+    assert len(weights) == 3
+    assert weights.sum() == pytest.approx(1, abs=0.02)
+    assert (weights @ corners).tolist() == pytest.approx([1.2, 0.8], abs=0.03)
+    plt.close(fig)
+
+
+def test_a_film_strip_has_its_frames_and_every_number() -> None:
+    fig = FIGURES["film_strip"]()
+    assert [ax.get_title() for ax in fig.axes] == ["0", "2", ""]
+    assert np.asarray(fig.axes[2].lines[0].get_ydata()).tolist() == [3.0, 1.0, 0.5]
+    plt.close(fig)
+
+
+def test_band_curves_end_with_the_whole_image() -> None:
+    fig = FIGURES["band_curves"]()
+    assert [np.asarray(line.get_ydata()).tolist() for line in fig.axes[0].lines] == [[40, 50, 60], [50, 55, 62]]
+    assert {"net", "CRF", "40", "50", "whole\nimage"} <= texts(fig)
+    plt.close(fig)
+    with pytest.raises(ValueError, match="5 curves, and colours for 4"):
+        figures.band_curves({str(k): [1.0, 2.0] for k in range(5)}, [1])
+
+
+def test_cells_are_outlined_where_they_meet() -> None:
+    picture = figures.outlined(np.zeros((1, 3, 3), np.uint8), torch.tensor([[4, 4, 7]]), scale=2)
+    assert picture[:, :, 0].tolist() == [[0, 0, 0, 0, 255, 0]] * 2
+
+
+def test_the_best_pair_has_the_frame() -> None:
+    fig = FIGURES["grid_scores"]()
+    frame = fig.axes[0].patches[-1]
+    assert isinstance(frame, Rectangle)
+    assert (frame.get_x(), frame.get_y()) == (-0.5, 0.5)
+    assert {"0.90", "0.50", "5", "10"} <= texts(fig)
+    plt.close(fig)
+
+
+def test_unrolled_iterations_hold_the_same_five_layers() -> None:
+    names = [text.get_text() for text in FIGURES["unrolled"]().axes[0].texts]
+    assert [names.count(step) for step in ("filter", "weigh", "mix labels", "add $-U$", "softmax")] == [2] * 5
+    plt.close("all")

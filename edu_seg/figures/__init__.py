@@ -3,7 +3,19 @@
 from edu_seg.figures.base import HATCHES, as_picture, img_tag, new_figure, png, show, shrink
 from edu_seg.figures.charts import bars, heat, lines
 from edu_seg.figures.convolutions import arithmetic, laid_down, matrices, overlaps, windows
+from edu_seg.figures.crf import (
+    band_curves,
+    film_strip,
+    graphical_models,
+    grid_scores,
+    kernel_maps,
+    lattice_plane,
+    listed_states,
+    outlined,
+    unrolled,
+)
 from edu_seg.figures.dense import class_maps, folded, kernel_cells, passes_filled, stitched_row
+from edu_seg.figures.dilation import level_rows, path_rows, responses
 from edu_seg.figures.fields import lit_fields, pixel_maps, taps
 from edu_seg.figures.labels import class_legend, confusion, four_tasks, numbered, objects, patterned, pictures
 from edu_seg.figures.upsampling import grids, skips_diagram, tents
@@ -12,34 +24,46 @@ __all__ = [
     "HATCHES",
     "arithmetic",
     "as_picture",
+    "band_curves",
     "bars",
     "class_legend",
     "class_maps",
     "confusion",
+    "film_strip",
     "folded",
     "four_tasks",
+    "graphical_models",
+    "grid_scores",
     "grids",
     "heat",
     "img_tag",
     "kernel_cells",
+    "kernel_maps",
     "laid_down",
+    "lattice_plane",
+    "level_rows",
     "lines",
+    "listed_states",
     "lit_fields",
     "matrices",
     "new_figure",
     "numbered",
     "objects",
+    "outlined",
     "overlaps",
     "passes_filled",
+    "path_rows",
     "patterned",
     "pictures",
     "pixel_maps",
     "png",
+    "responses",
     "show",
     "shrink",
     "skips_diagram",
     "stitched_row",
     "taps",
     "tents",
+    "unrolled",
     "windows",
 ]
