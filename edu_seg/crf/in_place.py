@@ -19,7 +19,7 @@ from edu_seg.crf.energy import Pairwise
 from edu_seg.crf.filters import NormalisedFilter
 from edu_seg.crf.permutohedral import Lattice, LatticeFilter
 
-BLOCK = 2**16  # pixels sliced at once: the table of messages never exists whole
+BLOCK = 2**15  # pixels sliced at once: the table of messages never exists whole
 LARGEST_EXPONENT = 60.0
 
 

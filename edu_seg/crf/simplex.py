@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-BLOCK = 2**14  # pixels treated at once, so that what lies between two steps stays in the cache
+BLOCK = 2**16  # pixels treated at once, so that what lies between two steps stays in the cache
 MAX_DIMENSION = 12
 
 
