@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from edu_seg.widgets.base import FOLDER
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node on the PATH: the browser's arithmetic is run by it")
 
 
-def node(script: str, data: object, folder: Path) -> list:
+def node(script: str, data: object, folder: Path) -> Any:
     """What the script prints as JSON; `data` stands for what it was given."""
     path = folder / "script.mjs"
     path.write_text(f'import {{ readFileSync }} from "fs";\nconst data = JSON.parse(readFileSync(0, "utf8"));\n{script}')

@@ -802,7 +802,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "07.5": [
         (lambda dilations: [] if filled_without_holes(dilations) else [1], "fills holes at most 2 wide"),
         (lambda dilations: [max(dilations) // 2**i for i in range(1, max(dilations).bit_length())], "three taps divide a gap by three"),
-        (lambda dilations: cure_by_places(dilations)[::-1], "from large to small"),
+        (lambda dilations: sorted(cure_by_places(dilations) or []), "from large to small"),
         (lambda dilations: [2] if dilations == [2, 2, 2] else [1], "Try lists of 0, 1, 2"),
     ],
     "08.1": [

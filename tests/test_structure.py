@@ -49,7 +49,19 @@ FOLDERS = {
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
     "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf"),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
-    "widgets": ("base", "net_viewer", "score_painter", "rf_stack", "rf_data", "rf_explorer", "stitch_lab", "conv_lab", "grid_lab", "crf_steps", "crf_lab"),
+    "widgets": (
+        "base",
+        "net_viewer",
+        "score_painter",
+        "rf_stack",
+        "rf_data",
+        "rf_explorer",
+        "stitch_lab",
+        "conv_lab",
+        "grid_lab",
+        "crf_steps",
+        "crf_lab",
+    ),
     "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
