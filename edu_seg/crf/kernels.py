@@ -64,6 +64,6 @@ def checked_weight(weight: Weight) -> Tensor:
     value = weight.detach().clone() if isinstance(weight, Tensor) else torch.tensor(float(weight))
     if value.ndim > 2 or (value.ndim == 2 and value.shape[0] != value.shape[1]):
         raise ValueError(f"a kernel's weight is one number, one a label (K,) or a matrix (K, K), got the shape {tuple(value.shape)}")
-    if not value.isfinite().all():
+    if not value.is_meta and not value.isfinite().all():
         raise ValueError(f"a kernel's weight must be finite, got {weight}")
     return value

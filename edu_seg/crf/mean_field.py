@@ -195,8 +195,10 @@ def _check_options(num_iterations: int, normalisation: Normalisation, tolerance:
 
 
 def _checked_matrix(compatibility: Tensor) -> Tensor:
-    if compatibility.ndim != 2 or compatibility.shape[0] != compatibility.shape[1] or not compatibility.isfinite().all():
-        raise ValueError(f"compatibility is a finite matrix (K, K), got the shape {tuple(compatibility.shape)}")
+    if compatibility.ndim != 2 or compatibility.shape[0] != compatibility.shape[1]:
+        raise ValueError(f"compatibility is a matrix (K, K), got the shape {tuple(compatibility.shape)}")
+    if not compatibility.is_meta and not compatibility.isfinite().all():
+        raise ValueError("compatibility holds a value that is not finite: every pair of labels needs a number")
     return compatibility.detach().clone()
 
 
