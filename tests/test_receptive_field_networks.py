@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import SHAPES_ARE_NOT_ENOUGH, SMALL
 from torch import nn
 from torchvision import models as classification
 from torchvision.models import segmentation
@@ -94,15 +95,20 @@ def test_there_are_twenty_five_and_more() -> None:
     assert len(CLASSIFIERS) + len(SEGMENTERS) >= 25
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in SHAPES_ARE_NOT_ENOUGH])
 def test_every_model_of_the_course(name: str) -> None:
-    """FCNs on a trunk of VGG's shape where theirs is VGG-16, whose 134 million weights take seconds."""
-    heavy = name.startswith(("fcn32s", "fcn16s", "fcn8s"))
-    options: dict[str, Any] = {"backbone": "vgg_small", "pad": 20} if heavy else {}
+    """In its small form, since 134 million weights take seconds; FCNs with a larger pad, as the paper's."""
+    options = SMALL[name] | ({"pad": 20} if name in ("fcn32s", "fcn16s", "fcn8s", "fcn8s_at_once") else {})
     model = without_numbers(partial(build, name, 3, **options))
     field = receptive_field(model, (40, 33))
     for unit in ((0, 0), (39, 32), (17, 5)):
         assert field.inside(*unit) == measured_receptive_field(model, (40, 33), unit)
+
+
+def test_a_net_whose_wiring_depends_on_the_colours_is_refused() -> None:
+    """The CRF's lattice is built from the photograph: no field follows from the shapes alone."""
+    with pytest.raises(UnknownOperation, match=r"aten\._local_scalar_dense\.default in the model itself"):
+        receptive_field(build("crf_rnn", 3, **SMALL["crf_rnn"]), (40, 33))
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "swin_t", "maxvit_t"])
