@@ -462,7 +462,7 @@ def test_a_fourth_member_of_the_family() -> None:
         ({"skips": ("pool4", "pool4")}, r"have the strides \[32, 16, 16\]"),
         ({"skips": ("pool5",)}, r"have the strides \[32, 32\]"),
         ({"upsampling": "nearest"}, 'upsampling is "fixed", "learned" or "learned_inside", got \'nearest\''),
-        ({"backbone": "resnet50"}, "no backbone is called 'resnet50'"),
+        ({"backbone": "resnet51"}, "no backbone is called 'resnet51'"),
         ({"pretrained": True}, "vgg_small has no pretrained weights"),
     ],
 )
