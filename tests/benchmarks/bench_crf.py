@@ -32,7 +32,7 @@ if options.spin:
 
 import matplotlib.cbook  # noqa: E402
 import numpy as np  # noqa: E402
-import pydensecrf.densecrf as reference  # noqa: E402
+import pydensecrf.densecrf as reference  # noqa: E402  # pyright: ignore[reportMissingImports]
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from PIL import Image, ImageOps  # noqa: E402
