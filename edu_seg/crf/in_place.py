@@ -17,9 +17,9 @@ from torch import Tensor
 
 from edu_seg.crf.energy import Pairwise
 from edu_seg.crf.filters import NormalisedFilter
-from edu_seg.crf.permutohedral import Lattice, LatticeFilter
+from edu_seg.crf.permutohedral import Lattice, LatticeFilter, weighted_rows
 
-BLOCK = 2**15  # pixels sliced at once: the table of messages never exists whole
+BLOCK = 2**16  # pixels sliced at once: the table of their scores never exists whole
 LARGEST_EXPONENT = 60.0
 
 
@@ -60,6 +60,45 @@ def runs_in_place(pairwise: Pairwise) -> bool:
     return all(isinstance(kernel.kernel, LatticeFilter) for kernel in pairwise.filters)
 
 
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """-U - Σ_m μ w_m K_m Q of every pixel as one sparse matrix times one table.
+
+    The table holds the vertices of each kernel, then the log probabilities -U. A pixel's row of the matrix slices it from every kernel and
+    adds its own -U: d + 1 entries a kernel and one entry of weight 1.
+    """
+
+    kernels: list[_Folded]
+    table: Tensor
+    rows: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, log_probs: Tensor, kernels: list[_Folded]) -> "_Scores":
+        number, first, rows = len(log_probs), 0, []
+        for kernel in kernels:
+            rows.append(kernel.lattice.vertices + first)
+            first += kernel.lattice.num_vertices + 1
+        rows.append(torch.arange(first, first + number, dtype=torch.int32, device=log_probs.device)[:, None])
+        weights = [*(kernel.slice_weights for kernel in kernels), torch.ones_like(log_probs[:, :1])]
+        table = log_probs.new_empty(first + number, log_probs.shape[1])
+        table[first:] = log_probs
+        return cls(kernels, table, torch.cat(rows, 1), torch.cat(weights, 1))
+
+    def read(self, probs: Tensor) -> None:
+        """Splat and blur: from here on the scores are those of `probs`."""
+        first = 0
+        for kernel in self.kernels:
+            at_vertices = kernel.at_vertices(probs)
+            self.table[first : first + len(at_vertices)] = at_vertices
+            first += len(at_vertices)
+
+    def of_pixels(self, part: slice) -> Tensor:
+        rows = self.rows[part]
+        starts = torch.arange(0, rows.numel() + 1, rows.shape[1], dtype=torch.int32, device=rows.device)
+        return weighted_rows(self.table, rows.flatten(), starts, self.weights[part].flatten())
+
+
 def mean_field_in_place(
     log_probs: Float[Tensor, "N K"], pairwise: Pairwise, num_iterations: int, tolerance: float | int | None = None
 ) -> Float[Tensor, "N K"]:
@@ -70,29 +109,26 @@ def mean_field_in_place(
     kernels = [_fold(kernel, weight, pairwise.compatibility) for kernel, weight in zip(pairwise.filters, pairwise.weights, strict=True)]
     weights = [float(weight.abs().sum()) for weight in pairwise.weights]
     plain = all(kernel.mixing is None for kernel in kernels) and sum(weights) < LARGEST_EXPONENT
-    probs = log_probs.exp()
+    probs, scores = log_probs.exp(), _Scores.of(log_probs, kernels)
     for _ in range(num_iterations):
-        change = _update(probs, log_probs, kernels, plain, measure=tolerance is not None)
+        change = _update(probs, scores, plain, measure=tolerance is not None)
         if tolerance is not None and change <= tolerance:
             break
     return probs
 
 
-def _update(probs: Tensor, log_probs: Tensor, kernels: list[_Folded], plain: bool, measure: bool) -> float:
-    """One update of all pixels at once (every message is read before the first pixel is written); returns the largest change."""
-    tables = [kernel.at_vertices(probs) for kernel in kernels]
+def _update(probs: Tensor, scores: _Scores, plain: bool, measure: bool) -> float:
+    """One update of all pixels at once (every probability is read before the first is written); returns the largest change."""
+    scores.read(probs)
     change = 0.0
     for start in range(0, len(probs), BLOCK):
         part = slice(start, start + BLOCK)
-        logits = log_probs[part]
-        for kernel, table in zip(kernels, tables, strict=True):
-            logits = kernel.lattice.slice(table, kernel.slice_weights[part], start).add_(logits)
         before = probs[part].clone() if measure else None
         if plain:
-            torch.exp(logits, out=probs[part])
+            torch.exp(scores.of_pixels(part), out=probs[part])
             probs[part] /= probs[part].sum(1, keepdim=True)
         else:
-            torch.softmax(logits, 1, out=probs[part])
+            torch.softmax(scores.of_pixels(part), 1, out=probs[part])
         if before is not None:
             change = max(change, float((probs[part] - before).abs().max()))
     return change

@@ -40,8 +40,8 @@ class DenseCRF(nn.Module):
     compatibility become parameters. make_filter: features -> filter, say `GaussianFilter` for the exact one on small images.
 
     The result is differentiable in logits, weights and compatibility; where no gradient is asked for it is computed in place, to the
-    same values up to rounding (`in_place`, which also says what to set where other processes are busy). Memory then: three tables like
-    the logits of one image, and 35 to 50 numbers a pixel.
+    same values up to rounding (`in_place`, which also says what to set where other processes are busy). Memory then: four tables like
+    the logits of one image, and 50 to 70 numbers a pixel.
 
     Raises ValueError for θ <= 0, weights or compatibility of another shape, sizes that differ, NaN; TypeError for images not uint8.
     """

@@ -74,11 +74,9 @@ class Lattice:
             at_vertices = weighted_rows(at_vertices, neighbours, starts, weights)
         return at_vertices
 
-    def slice(self, at_vertices: Float[Tensor, "M1 C"], weights: Float[Tensor, "n d1"], first: int = 0) -> Float[Tensor, "n C"]:
-        """The pixels from number `first` on, as many as there are rows of weights."""
-        vertices = self.vertices[first : first + len(weights)]
-        starts = torch.arange(0, vertices.numel() + 1, vertices.shape[1], dtype=torch.int32, device=vertices.device)
-        return weighted_rows(at_vertices, vertices.flatten(), starts, weights.flatten())
+    def slice(self, at_vertices: Float[Tensor, "M1 C"], weights: Float[Tensor, "N d1"]) -> Float[Tensor, "N C"]:
+        starts = torch.arange(0, weights.numel() + 1, weights.shape[1], dtype=torch.int32, device=weights.device)
+        return weighted_rows(at_vertices, self.vertices.flatten(), starts, weights.flatten())
 
 
 def build_lattice(features: Float[Tensor, "N d"]) -> Lattice:
