@@ -364,6 +364,42 @@ def vote_by_table(preds, cells):
     return table.argmax(1)[cells]
 
 
+def poly_by_torch(step, total, start, end, power):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], start - end)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, total, power)
+    for _ in range(step):
+        optimizer.step()
+        schedule.step()
+    return schedule.get_last_lr()[0] + end
+
+
+def valid_by_convolution(N, r):
+    counts = F.conv2d(torch.ones(1, 1, N, N), torch.ones(1, 1, 3, 3), padding=r, dilation=r)
+    return counts.mean() / 9
+
+
+def valid_by_counting(N, r):
+    along = [sum(0 <= place + step < N for step in (-r, 0, r)) / 3 for place in range(N)]
+    return (sum(along) / N) ** 2
+
+
+def bins_by_pooling(size, n):
+    """Which units an adaptive mean reads, from its gradient."""
+    units = torch.zeros(1, 1, size, requires_grad=True)
+    spans = []
+    for one in F.adaptive_avg_pool1d(units, n).flatten():
+        read = torch.autograd.grad(one, units, retain_graph=True)[0].flatten().nonzero().flatten()
+        spans.append((read.min().item(), read.max().item() + 1))
+    return spans
+
+
+def starts_by_loop(size, window, step):
+    starts = [0]
+    while starts[-1] + window < size:
+        starts.append(min(starts[-1] + step, size - window))
+    return starts
+
+
 RIGHT: dict[str, list[Any]] = {
     "00.1": [0.18, 0.9 / 5, Fraction(9, 50), np.float64(0.18), torch.tensor(0.18), lambda: (0.9 + 0 + 0 + 0 + 0) / 5],
     "00.2": [confusion_by_loop, confusion_by_bincount, confusion_by_numpy],
@@ -411,6 +447,11 @@ RIGHT: dict[str, list[Any]] = {
     "08.3": [update_by_loop, update_by_subtraction],
     "08.4": [bilateral_of_features, bilateral_as_product],
     "08.5": [vote_by_counter, vote_by_table],
+    "09.1": [[25, 900, 4, 33, 9], np.array([3 + 2 * 11, 9 * 10 * 10, 2 * 2, 33, (10 - 2) // 1 + 1]), (25, 900, 4, 33, 9)],
+    "09.2": [poly_by_torch, lambda step, total, start, end, power: end + (start - end) * ((total - step) / total) ** power],
+    "09.3": [valid_by_convolution, valid_by_counting],
+    "09.4": [bins_by_pooling, lambda size, n: [(math.floor(i * size / n), math.ceil((i + 1) * size / n)) for i in range(n)]],
+    "09.5": [starts_by_loop, lambda size, window, step: sorted({min(i, max(size - window, 0)) for i in range(0, size, step)})],
 }
 
 
@@ -427,7 +468,7 @@ def test_every_exercise_has_two_right_answers_here() -> None:
 
 
 def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "01", "02", "03", "04", "05", "08"):
+    for notebook in ("00", "01", "02", "03", "04", "05", "07", "08", "09"):
         assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
@@ -846,6 +887,43 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda preds, cells: voted_by(preds, cells, lambda inside: inside[0]), "One pixel decides"),
         (lambda preds, cells: voted_by(preds, cells, max), "no majority"),
         (lambda preds, cells: vote_by_table(preds, 0 * cells), "votes by itself"),
+    ],
+    "09.1": [
+        ([36, 900, 4, 33, 9], "two gaps"),
+        ([25, 25 * 25 * 100, 4, 33, 9], "nothing stored"),
+        ([25, 900, 9, 33, 9], "In a corner"),
+        ([25, 900, 4, 17, 9], "no place has all nine"),
+        ([25, 900, 4, 33, 6], "nine windows fit"),
+        ([25, 1000, 4, 33, 9], "are no weights"),
+    ],
+    "09.2": [
+        (lambda step, total, start, end, power: poly_by_torch(step, total, start, 0, power) + end, "begins at start + end"),
+        (lambda step, total, start, end, power: poly_by_torch(step, total, start, 0, power), "should be end"),
+        (lambda step, total, start, end, power: poly_by_torch(step, total, start, end, power) - end, "never put it back"),
+        (lambda step, total, start, end, power: start - (start - end) * (step / total) ** power, "not to step / total alone"),
+        (lambda step, total, start, end, power: start - (start - end) * step / total, "a straight line"),
+        (lambda step, total, start, end, power: start, "may be multiplied"),
+    ],
+    "09.3": [
+        (lambda N, r: valid_by_counting(N, r) ** 0.5, "That is one axis"),
+        (lambda N, r: (1 - 2 * r / (3 * N)) ** 2, "falls no further"),
+        (lambda N, r: (max(N - 2 * r, 0) / N) ** 2, "the others still count"),
+        (lambda N, r: 9 * valid_by_convolution(N, r), "mean number of taps"),
+        (lambda N, r: 0.5, "the middle tap is on the map"),
+    ],
+    "09.4": [
+        (lambda size, n: [(i * (size // n), i * (size // n) + math.ceil(size / n)) for i in range(n)], "SPP-net's rule"),
+        (lambda size, n: [(int(i * size / n), int((i + 1) * size / n)) for i in range(n)], "rounded up"),
+        (lambda size, n: np.array(bins_by_pooling(size, n)) - [0, 1], "behind the bin's last"),
+        (lambda size, n: [(i * (size // n), (i + 1) * (size // n)) for i in range(n)], "round at each border"),
+        (lambda size, n: [(0, size)] * n, "rounded down"),
+    ],
+    "09.5": [
+        (lambda size, window, step: [i for i in range(0, size, step) if i + window <= size] or [0], "in no window"),
+        (lambda size, window, step: np.arange(0, size, step), "begin so late"),
+        (lambda size, window, step: [step * i for i in range(1 + math.ceil(max(size - window, 0) / step))], "hangs over"),
+        (lambda size, window, step: sorted({min(i, size - window) for i in range(0, size, step)}), "not before the image"),
+        (lambda size, window, step: [*starts_by_loop(size, window, step), max(size - window, 0)], "From 0 in steps"),
     ],
 }
 

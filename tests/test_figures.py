@@ -33,6 +33,13 @@ def scene() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 FIGURES = {
+    "map_taps": lambda: figures.map_taps(9, {"a": (2, (4, 4)), "b": (5, (4, 4))}),
+    "valid_curves": lambda: figures.valid_curves({9: [0.5, 0.2], 1: [0.0, 0.3]}, [1, 2]),
+    "parallel_branches": lambda: figures.parallel_branches(["1 × 1", "image pooling"], "map", "stacked", "1 × 1"),
+    "bin_grids": lambda: figures.bin_grids(scene()[0], {"2": [(0, 12), (12, 24)], "short": [(0, 20)]}),
+    "bin_rows": lambda: figures.bin_rows({"rule": [(0, 2), (2, 4)]}, 5),
+    "rate_curves": lambda: figures.rate_curves({"small": [0.3, 0.1], "large": [0.1, 0.4]}, [1, 4], "IU", {"small": 0.3, "large": 0.4}),
+    "gains": lambda: figures.gains({"baseline": (37.0, 78.0), "pyramid": (41.0, 80.0)}, "IU / accuracy"),
     "pictures": lambda: figures.pictures([[figures.patterned(LABELS, PALETTE)] * 2] * 2, ["a", "b"], ["x", "y"]),
     "numbered": lambda: figures.numbered({"labels": LABELS, "preds": LABELS.clone()}, PALETTE),
     "four_tasks": lambda: figures.four_tasks(*scene(), NAMES, PALETTE),
@@ -589,3 +596,17 @@ def test_unrolled_iterations_hold_the_same_five_layers() -> None:
     names = [text.get_text() for text in FIGURES["unrolled"]().axes[0].texts]
     assert [names.count(step) for step in ("filter", "weigh", "mix labels", "add $-U$", "softmax")] == [2] * 5
     plt.close("all")
+
+
+def test_taps_beyond_the_map_are_counted_out() -> None:
+    fig = FIGURES["map_taps"]()
+    assert [ax.get_title() for ax in fig.axes] == ["a\n9 of 9 taps on the map", "b\n1 of 9 taps on the map"]
+    assert [[line.get_marker() for line in ax.lines].count("x") for ax in fig.axes] == [0, 8]
+    plt.close(fig)
+
+
+def test_the_best_rate_has_a_ring() -> None:
+    fig = FIGURES["rate_curves"]()
+    rings = [tuple(np.asarray(line.get_xydata())[0]) for line in fig.axes[0].lines if line.get_markersize() == 16]
+    assert rings == [(0, 0.3), (1, 0.4)]
+    plt.close(fig)

@@ -47,7 +47,7 @@ FOLDERS = {
     "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet", "drn", "resnet", "densenet", "dilated"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
-    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf"),
+    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf", "context"),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
     "widgets": (
         "base",

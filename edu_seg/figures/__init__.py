@@ -2,6 +2,7 @@
 
 from edu_seg.figures.base import HATCHES, as_picture, img_tag, new_figure, png, show, shrink
 from edu_seg.figures.charts import bars, heat, lines
+from edu_seg.figures.context import bin_grids, bin_rows, gains, map_taps, parallel_branches, rate_curves, valid_curves
 from edu_seg.figures.convolutions import arithmetic, laid_down, matrices, overlaps, windows
 from edu_seg.figures.crf import (
     band_curves,
@@ -26,12 +27,15 @@ __all__ = [
     "as_picture",
     "band_curves",
     "bars",
+    "bin_grids",
+    "bin_rows",
     "class_legend",
     "class_maps",
     "confusion",
     "film_strip",
     "folded",
     "four_tasks",
+    "gains",
     "graphical_models",
     "grid_scores",
     "grids",
@@ -45,18 +49,21 @@ __all__ = [
     "lines",
     "listed_states",
     "lit_fields",
+    "map_taps",
     "matrices",
     "new_figure",
     "numbered",
     "objects",
     "outlined",
     "overlaps",
+    "parallel_branches",
     "passes_filled",
     "path_rows",
     "patterned",
     "pictures",
     "pixel_maps",
     "png",
+    "rate_curves",
     "responses",
     "show",
     "shrink",
@@ -65,5 +72,6 @@ __all__ = [
     "taps",
     "tents",
     "unrolled",
+    "valid_curves",
     "windows",
 ]

@@ -1,0 +1,155 @@
+"""Exercises of notebook 09: rates and maps, bins, the poly schedule and sliding windows."""
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+
+Spans = list[tuple[int, int]]
+
+
+def _poly(step: int, total: int, start: float, end: float, power: float) -> float:
+    return (start - end) * (1 - step / total) ** power + end
+
+
+STEPS: list[Case] = [
+    (0, 10, 1.0, 0.0, 0.9),
+    (0, 10, 1.0, 0.1, 0.9),
+    (10, 10, 1.0, 0.1, 0.9),
+    (5, 10, 1.0, 0.1, 0.9),
+    (1, 4, 0.01, 0.0, 2.0),
+    (3000, 30000, 0.7, 0.01, 0.9),
+]
+
+
+def _mean_valid(N: int, r: int) -> float:
+    return (max(3 * N - 2 * r, N) / (3 * N)) ** 2
+
+
+MAPS: list[Case] = [(1, 1), (3, 1), (7, 3), (13, 6), (65, 24), (65, 64), (65, 65), (65, 100), (2, 9)]
+
+
+def _bins(size: int, n: int) -> Spans:
+    return [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+
+
+def _window_rule(size: int, n: int) -> Spans:
+    """SPP-net's: windows of ⌈size/n⌉, each ⌊size/n⌋ behind the one before; the first n of them."""
+    return [(i * (size // n), i * (size // n) + -(-size // n)) for i in range(n)]
+
+
+LEVELS: list[Case] = [(3, 3), (6, 3), (5, 3), (7, 2), (10, 6), (60, 6), (13, 6), (2, 3)]
+
+
+def _starts(size: int, window: int, step: int) -> list[int]:
+    room = max(size - window, 0)
+    return [*range(0, room, step), room]
+
+
+IMAGES: list[Case] = [(4, 4, 2), (3, 5, 2), (6, 4, 2), (7, 4, 2), (10, 4, 3), (9, 4, 1), (1024, 473, 315)]
+
+EXERCISES = (
+    Exercise(
+        "09.1",
+        reference=lambda: [25, 900, 4, 33, 9],
+        otherwise="The taps of a 3 × 3 lie r apart: 2r + 1 wide. Zeros between them are no weights. Windows: (10 - 2) // 1 + 1.",
+        mistakes=(
+            Mistake(lambda: [36, 900, 4, 33, 9], "Three taps have two gaps between them: k + (k - 1)(r - 1), not k · r."),
+            Mistake(
+                lambda: [25, 62500, 4, 33, 9], "Only the nine taps have weights; between them nothing is multiplied and nothing stored."
+            ),
+            Mistake(lambda: [25, 900, 9, 33, 9], "In a corner the taps above and those to the left lie beyond the map."),
+            Mistake(lambda: [25, 900, 4, 17, 9], "From 17 on no place has all nine taps; some still have a neighbour's until r = N."),
+            Mistake(lambda: [25, 900, 4, 33, 6], "Window ⌈10/6⌉ = 2, stride ⌊10/6⌋ = 1: nine windows fit, whatever n is."),
+        ),
+    ),
+    Exercise(
+        "09.2",
+        reference=_poly,
+        cases=STEPS,
+        otherwise="The factor falls from 1 to 0, so only start - end may be multiplied by it; end is then added.",
+        mistakes=(
+            Mistake(
+                lambda step, total, start, end, power: start * (1 - step / total) ** power + end,
+                "That begins at start + end: multiply the distance start - end by the factor.",
+            ),
+            Mistake(
+                lambda step, total, start, end, power: start * (1 - step / total) ** power,
+                "At the last step the learning rate should be end, and yours is 0.",
+            ),
+            Mistake(
+                lambda step, total, start, end, power: (start - end) * (1 - step / total) ** power,
+                "You take end off and never put it back: add it behind the factor.",
+            ),
+            Mistake(
+                lambda step, total, start, end, power: (start - end) * (1 - (step / total) ** power) + end,
+                "The power belongs to the whole of 1 - step / total, not to step / total alone.",
+            ),
+            Mistake(
+                lambda step, total, start, end, power: (start - end) * (1 - step / total) + end,
+                "That is a straight line: the power is not used.",
+            ),
+        ),
+    ),
+    Exercise(
+        "09.3",
+        reference=_mean_valid,
+        cases=MAPS,
+        otherwise="Along one axis, the middle tap is on the map at N places, and each of the other two at N - r of them (never below 0).",
+        mistakes=(
+            Mistake(lambda N, r: max(3 * N - 2 * r, N) / (3 * N), "That is one axis. The map has two: square it."),
+            Mistake(
+                lambda N, r: ((3 * N - 2 * r) / (3 * N)) ** 2,
+                "From r = N on the middle tap is left: the share stays at 1/9 and falls no further.",
+            ),
+            Mistake(
+                lambda N, r: (max(N - 2 * r, 0) / N) ** 2,
+                "You count the places where all nine taps are on the map. Where some are off it, the others still count.",
+            ),
+            Mistake(lambda N, r: 9 * _mean_valid(N, r), "That is the mean number of taps; the share is a ninth of it."),
+        ),
+    ),
+    Exercise(
+        "09.4",
+        reference=_bins,
+        cases=LEVELS,
+        otherwise="Bin i begins at i · size / n rounded down, and ends before (i + 1) · size / n rounded up.",
+        mistakes=(
+            Mistake(_window_rule, "That is SPP-net's rule, one window and one stride for all bins: units at the end are left out."),
+            Mistake(
+                lambda size, n: [(i * size // n, (i + 1) * size // n) for i in range(n)],
+                "The ends are rounded up: bins may share a unit, and none is empty where there are more bins than units.",
+            ),
+            Mistake(lambda size, n: [(start, end - 1) for start, end in _bins(size, n)], "The end is the unit behind the bin's last."),
+            Mistake(
+                lambda size, n: [(i * (size // n), (i + 1) * (size // n)) for i in range(n)],
+                "Equal bins leave a remainder that is in none of them: round at each border, not once.",
+            ),
+        ),
+    ),
+    Exercise(
+        "09.5",
+        reference=_starts,
+        cases=IMAGES,
+        otherwise="From 0 in steps, as long as a later window is still to come; the last begins at size - window, or at 0.",
+        mistakes=(
+            Mistake(
+                lambda size, window, step: [*range(0, size - window + 1, step)] or [0],
+                "The last pixels are in no window: let one more end where the image ends.",
+            ),
+            Mistake(
+                lambda size, window, step: [*range(0, size, step)],
+                "Some windows begin so late that they reach beyond the image: only size - window is left for starting points.",
+            ),
+            Mistake(
+                lambda size, window, step: [*range(0, max(size - window, 0) + step, step)],
+                "The last window hangs over the image's end: move it back until it ends there.",
+            ),
+            Mistake(
+                lambda size, window, step: [*range(0, size - window, step), size - window],
+                "A window larger than the image begins at 0, not before the image.",
+            ),
+            Mistake(
+                lambda size, window, step: [*range(0, max(size - window, 0) + 1, step), max(size - window, 0)],
+                "The last window is there twice wherever the steps come out even.",
+            ),
+        ),
+    ),
+)
