@@ -17,6 +17,7 @@ from edu_seg.exercises import EXERCISES, check
 from edu_seg.exercises.checking import Exercise, Mistake, review
 from edu_seg.geometry import PIXELS, Field, Grid, crop_offset, output_size, transposed_output_size
 from edu_seg.metrics import ConfusionMatrix
+from edu_seg.models.unet import UNet
 from edu_seg.receptive_field import receptive_field
 from edu_seg.upsampling import bilinear_kernel
 
@@ -249,6 +250,66 @@ def composite_by_numpy(f, g, stride):
     return np.convolve(spread, g)
 
 
+def unpooled_by_loop(values, switches, height, width):
+    made = [[0.0] * width for _ in range(height)]
+    for value, switch in zip(values.flatten().tolist(), switches.flatten().tolist(), strict=True):
+        made[switch // width][switch % width] = value
+    return made
+
+
+def unpooled_to_even(values, switches, height, width):
+    made = np.zeros((height + 9, width + 9))
+    for value, switch in zip(values.flatten().tolist(), switches.flatten().tolist(), strict=True):
+        made[divmod(switch, 2 * values.shape[1])] = value
+    return made[:height, :width]
+
+
+def unpooled_by_torch(values, switches, height, width):
+    return F.max_unpool2d(values[None, None], switches[None, None], 2, output_size=(height, width))[0, 0].numpy()
+
+
+def unet_output_by_rule(size, levels):
+    """Five levels take 188 + 16 m and lose 184; in general the bottom is 5 or more, and each step on the way is worked backwards."""
+    smallest, stride = 1, 2 ** (levels - 1)
+    for _ in range(levels - 1):
+        smallest = math.ceil((smallest + 4) / 2)
+    for _ in range(levels - 1):
+        smallest = 2 * (smallest + 4)
+    lost = 4 + 12 * (stride - 1)
+    return size - lost if size >= smallest + 4 and (size - smallest - 4) % stride == 0 else 0
+
+
+def unet_output_by_net(size, levels):
+    net = UNet(1, 1, (1,) * levels, padding="valid")
+    try:
+        return net(torch.zeros(1, 1, size, size)).shape[2]
+    except ValueError:
+        return 0
+
+
+def border_term_by_loop(distances, w0, sigma):
+    return [w0 * math.exp(-(sum(sorted(column)[:2]) ** 2) / (2 * sigma**2)) for column in distances.T.tolist()]
+
+
+def border_term_by_topk(distances, w0, sigma):
+    return (w0 * torch.exp(-torch.topk(distances, 2, 0, largest=False).values.sum(0).square() / 2 / sigma / sigma)).numpy()
+
+
+def maximum_by_loop(scores, corners, height, width):
+    boxes, classes, h, w = scores.shape
+    total = np.zeros((classes, height, width))
+    for box, k, i, j in np.ndindex(boxes, classes, h, w):
+        row, column = int(corners[box, 0]) + i, int(corners[box, 1]) + j
+        total[k, row, column] = max(total[k, row, column], float(scores[box, k, i, j]))
+    return total
+
+
+def maximum_by_padding(scores, corners, height, width):
+    h, w = scores.shape[2:]
+    sides = [(left, width - w - left, top, height - h - top) for top, left in corners.tolist()]
+    return torch.stack([F.pad(one, side) for one, side in zip(scores, sides, strict=True)]).amax(0).clamp(min=0)
+
+
 def dilated_by_pairs(signal, kernel, d):
     """Equation (4) word for word: all pairs of a place s and a tap t with s + d t = p."""
     middle = len(kernel) // 2
@@ -437,6 +498,15 @@ RIGHT: dict[str, list[Any]] = {
     "05.2": [sum_by_loop, sum_by_narrow],
     "05.3": [kernel_by_loop, kernel_by_convolution],
     "05.4": [lambda loss, kept: (loss * kept).sum() / kept.sum(), lambda loss, kept: np.mean(loss.numpy()[kept.numpy()])],
+    "06.1": [
+        [516, 1 / 64, 2073600, 7],
+        np.array([700 - 184, 0.25**3, 2 * 24 * 180 * 240, 2**3 - 1]),
+        lambda: torch.tensor([516, 0.015625, 2073600, 7]),
+    ],
+    "06.2": [unpooled_by_loop, unpooled_by_torch],
+    "06.3": [unet_output_by_rule, unet_output_by_net],
+    "06.4": [border_term_by_loop, border_term_by_topk],
+    "06.5": [maximum_by_loop, maximum_by_padding],
     "07.1": [[33, 4500, 25, 81], np.array([1 + 2 * 16, 5 * 9 * 100, 5 * 5, 9 * 9]), torch.tensor([33, 4500, 25, 81])],
     "07.2": [dilated_by_pairs, dilated_by_numpy],
     "07.3": [identity_by_loop, lambda c_in, c_out, C: torch.kron(torch.eye(C), torch.full((c_out // C, c_in // C), C / c_out))],
@@ -812,6 +882,37 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda loss, kept: loss.mean(), "the mask is not used"),
         (lambda loss, kept: loss[~kept].mean(), "you average the others"),
         (lambda loss, kept: loss[kept].sum(), "A sum grows"),
+    ],
+    "06.1": [
+        ([608, 1 / 64, 2073600, 7], "on each of the two sides"),
+        ([516, 1 / 8, 2073600, 7], "one of four units"),
+        ([516, 1 / 64, 8294400, 7], "belongs to a window"),
+        ([516, 1 / 64, 2073600, 8], "are 7 apart"),
+        ([700, 1 / 64, 2073600, 7], "184 pixels are lost"),
+    ],
+    "06.2": [
+        (unpooled_to_even, "may be odd"),
+        (lambda values, switches, height, width: np.kron(values.numpy(), [[1, 0], [0, 0]]), "first corner"),
+        (lambda values, switches, height, width: np.kron(values.numpy(), np.ones((2, 2))), "fills its window"),
+        (lambda values, switches, height, width: torch.zeros(height, width), "Make height"),
+    ],
+    "06.3": [
+        (lambda size, levels: size - 4 - 12 * (2 ** (levels - 1) - 1), "Where a pool meets an odd size"),
+        (lambda size, levels: size if unet_output_by_rule(size, levels) else 0, "the size with padding"),
+        (lambda size, levels: size - 184 if unet_output_by_rule(size, levels) else 0, "184 holds for five levels"),
+    ],
+    "06.4": [
+        (lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2] ** 2).sum(0) / (2 * sigma**2)), "not each of them"),
+        (lambda distances, w0, sigma: border_term_by_topk(distances[:2], w0, sigma), "sort each pixel's distances"),
+        (lambda distances, w0, sigma: border_term_by_topk(distances, w0, sigma / 2**0.5), "is missing"),
+        (lambda distances, w0, sigma: border_term_by_topk(distances, 1.0, sigma), "divide by 2"),
+    ],
+    "06.5": [
+        (
+            lambda scores, corners, height, width: maximum_by_loop(scores.flip(0)[:1], corners.flip(0)[:1], height, width),
+            "Begin with zeros",
+        ),
+        (lambda scores, corners, height, width: -maximum_by_loop(-scores, corners, height, width), "Begin with zeros"),
     ],
     "07.1": [
         ([17, 4500, 25, 81], "on both sides"),

@@ -63,6 +63,13 @@ FIGURES = {
     "matrices": lambda: figures.matrices({"C": (torch.tensor([[1.0, 2, 0], [0, 1, 2]]), 1, 3)}),
     "overlaps": lambda: figures.overlaps([(3, 2), (4, 2)], size=4),
     "windows": lambda: figures.windows([5, 6], kernel_size=3, stride=2, padding=1),
+    "ways_back": lambda: figures.ways_back(),
+    "decoder_strip": lambda: figures.decoder_strip(
+        {"a": {"unpool1": torch.eye(4), "deconv1": torch.ones(4, 4)}, "b": {"unpool1": torch.eye(2)}}
+    ),
+    "tiles": lambda: figures.tiles(torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(3, 12, 12), 2, 4, (0, 3)),
+    "boxed": lambda: figures.boxed(scene()[0], {"two": torch.tensor([[0, 0, 8, 8], [4, 4, 20, 30]]), "one": torch.tensor([[1, 2, 3, 4]])}),
+    "weight_map": lambda: figures.weight_map((scene()[1] % 255), torch.ones(24, 24, dtype=torch.float64)),
     "path_rows": lambda: figures.path_rows({"2, 1": torch.tensor([1, 1, 2, 1, 2, 1, 1]), "2": torch.tensor([1, 0, 1, 0, 1])}),
     "responses": lambda: figures.responses(
         {"flat": torch.ones(25).double(), "falls": torch.linspace(1, -0.3, 25).double()}, torch.linspace(0, np.pi, 25).double()

@@ -47,7 +47,7 @@ FOLDERS = {
     "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet", "drn", "resnet", "densenet", "dilated"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
-    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf", "context"),
+    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf", "context", "decoders"),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
     "widgets": (
         "base",
@@ -61,6 +61,8 @@ FOLDERS = {
         "grid_lab",
         "crf_steps",
         "crf_lab",
+        "aspp_lab",
+        "decoder_lab",
     ),
     "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
 }

@@ -10,6 +10,7 @@ from edu_seg.exercises import (
     notebook_03,
     notebook_04,
     notebook_05,
+    notebook_06,
     notebook_07,
     notebook_08,
     notebook_09,
@@ -18,7 +19,18 @@ from edu_seg.exercises.checking import Exercise
 
 EXERCISES: dict[str, Exercise] = {
     exercise.id: exercise
-    for notebook in (notebook_00, notebook_01, notebook_02, notebook_03, notebook_04, notebook_05, notebook_07, notebook_08, notebook_09)
+    for notebook in (
+        notebook_00,
+        notebook_01,
+        notebook_02,
+        notebook_03,
+        notebook_04,
+        notebook_05,
+        notebook_06,
+        notebook_07,
+        notebook_08,
+        notebook_09,
+    )
     for exercise in notebook.EXERCISES
 }
 """id -> exercise, in the order of the course."""

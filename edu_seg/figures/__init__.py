@@ -15,6 +15,7 @@ from edu_seg.figures.crf import (
     outlined,
     unrolled,
 )
+from edu_seg.figures.decoders import boxed, decoder_strip, tiles, ways_back, weight_map
 from edu_seg.figures.dense import class_maps, folded, kernel_cells, passes_filled, stitched_row
 from edu_seg.figures.dilation import level_rows, path_rows, responses
 from edu_seg.figures.fields import lit_fields, pixel_maps, taps
@@ -29,9 +30,11 @@ __all__ = [
     "bars",
     "bin_grids",
     "bin_rows",
+    "boxed",
     "class_legend",
     "class_maps",
     "confusion",
+    "decoder_strip",
     "film_strip",
     "folded",
     "four_tasks",
@@ -71,7 +74,10 @@ __all__ = [
     "stitched_row",
     "taps",
     "tents",
+    "tiles",
     "unrolled",
     "valid_curves",
+    "ways_back",
+    "weight_map",
     "windows",
 ]

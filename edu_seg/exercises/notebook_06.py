@@ -1,0 +1,233 @@
+"""Exercises of notebook 06: switches, the sizes of U-Net, its border weights, and scores put back from their boxes."""
+
+import torch
+from torch import Tensor
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake
+
+# --- 06.2: a decoder without weights -------------------------------------------------------------------------------------------
+
+
+def _unpooled(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
+    flat = torch.zeros(height * width)
+    flat[switches.flatten()] = values.flatten()
+    return flat.view(height, width)
+
+
+def _unpooled_to_even(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
+    """The mistake of counting the switches' columns on a map of twice the width."""
+    columns = 2 * values.shape[1]
+    rows = switches // columns
+    made = torch.zeros(height, width)
+    inside = (rows < height) & (switches % columns < width)
+    made[rows[inside], (switches % columns)[inside]] = values[inside]
+    return made
+
+
+def _unpooled_to_corners(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
+    made = torch.zeros(height, width)
+    made[: 2 * values.shape[0] : 2, : 2 * values.shape[1] : 2] = values
+    return made
+
+
+def _repeated(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
+    rows, columns = (torch.arange(size).div(2, rounding_mode="floor") for size in (height, width))
+    return values[rows.clamp(max=values.shape[0] - 1)][:, columns.clamp(max=values.shape[1] - 1)]
+
+
+def _transposed_places(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
+    """The mistake of reading a switch as column · H + row."""
+    made = torch.zeros(height, width)
+    rows, columns = switches % height, (switches // height).clamp(max=width - 1)
+    made[rows, columns] = values
+    return made
+
+
+def _pooled_maps() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    cases = []
+    for height, width in ((2, 2), (4, 4), (4, 5), (6, 3), (7, 9)):
+        features = torch.rand(1, 1, height, width, generator=generator) + 0.1
+        values, switches = torch.nn.functional.max_pool2d(features, 2, return_indices=True)
+        cases.append((values[0, 0], switches[0, 0], height, width))
+    return cases
+
+
+# --- 06.3: the sizes of U-Net ---------------------------------------------------------------------------------------------------
+
+
+def _output(size: int, levels: int) -> int:
+    """What a U-Net without padding makes of `size` pixels; 0 where a pool meets an odd size, or nothing is left."""
+    for _ in range(levels - 1):
+        size -= 4
+        if size < 2 or size % 2:
+            return 0
+        size //= 2
+    for _ in range(levels - 1):
+        size = 2 * (size - 4)
+        if size < 1:
+            return 0
+    return max(0, size - 4)
+
+
+def _output_unchecked(size: int, levels: int) -> int:
+    for _ in range(levels - 1):
+        size = (size - 4) // 2
+    for _ in range(levels - 1):
+        size = 2 * (size - 4)
+    return size - 4
+
+
+def _output_of_one_way(size: int, levels: int) -> int:
+    """The mistake of forgetting the two convolutions after each up-convolution."""
+    for _ in range(levels - 1):
+        size -= 4
+        if size < 2 or size % 2:
+            return 0
+        size //= 2
+    return max(0, (size - 4) * 2 ** (levels - 1))
+
+
+SIZES: list[Case] = [(12, 1), (20, 2), (21, 2), (44, 3), (46, 3), (188, 5), (572, 5), (570, 5), (256, 5), (100, 4), (180, 5)]
+
+# --- 06.4: the border term ------------------------------------------------------------------------------------------------------
+
+
+def _border_term(distances: Tensor, w0: float, sigma: float) -> Tensor:
+    nearest = distances.sort(0).values[:2].sum(0)
+    return w0 * torch.exp(-(nearest**2) / (2 * sigma**2))
+
+
+def _distance_maps() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (torch.tensor([[1.0], [2.0]]), 10.0, 5.0),
+        (torch.tensor([[4.0, 0.0], [1.0, 3.0], [9.0, 1.0]]), 10.0, 5.0),
+        (torch.rand(4, 3, generator=generator) * 12, 10.0, 5.0),
+        (torch.rand(3, 6, generator=generator) * 5, 2.0, 3.0),
+    ]
+
+
+# --- 06.5: many boxes, one map --------------------------------------------------------------------------------------------------
+
+
+def _aggregated(scores: Tensor, corners: Tensor, height: int, width: int, how: str = "maximum") -> Tensor:
+    _, classes, h, w = scores.shape
+    total = torch.zeros(classes, height, width)
+    for one, (top, left) in zip(scores, corners.tolist(), strict=True):
+        here = torch.zeros(classes, height, width)
+        here[:, top : top + h, left : left + w] = one
+        total = {"maximum": torch.maximum(total, here), "sum": total + here}[how]
+    return total
+
+
+def _last_wins(scores: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    total = torch.zeros(scores.shape[1], height, width)
+    for one, (top, left) in zip(scores, corners.tolist(), strict=True):
+        total[:, top : top + scores.shape[2], left : left + scores.shape[3]] = one
+    return total
+
+
+def _without_floor(scores: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    """The mistake of taking the maximum over the boxes that hold a pixel only: negative scores stay."""
+    total = torch.full((scores.shape[1], height, width), -torch.inf)
+    for one, (top, left) in zip(scores, corners.tolist(), strict=True):
+        part = total[:, top : top + scores.shape[2], left : left + scores.shape[3]]
+        part.copy_(torch.maximum(part, one))
+    return total.masked_fill(total.isinf(), 0)
+
+
+def _swapped(scores: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    h, w = scores.shape[2:]
+    most = torch.tensor([height - h, width - w])
+    return _aggregated(scores, torch.minimum(corners.flip(1), most), height, width)
+
+
+def _boxes() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (torch.tensor([[[[2.0]]], [[[5.0]]], [[[3.0]]]]), torch.tensor([[0, 1], [0, 1], [0, 0]]), 2, 2),
+        (torch.tensor([[[[-1.0, 2.0]]], [[[-3.0, 1.0]]]]), torch.tensor([[0, 0], [1, 0]]), 2, 3),
+        (torch.randn(4, 2, 2, 3, generator=generator), torch.tensor([[0, 0], [1, 2], [3, 1], [1, 1]]), 6, 5),
+    ]
+
+
+EXERCISES = (
+    Exercise(
+        "06.1",
+        reference=lambda: [516, 1 / 64, 2073600, 7],
+        otherwise="184 pixels are lost; each unpooling keeps 1 of 4; 2 bits a window; from 0 to 2³ - 1.",
+        mistakes=(
+            Mistake(lambda: [608, 1 / 64, 2073600, 7], "92 pixels are lost on each of the two sides: 700 - 184."),
+            Mistake(lambda: [516, 1 / 8, 2073600, 7], "Each unpooling leaves one of four units, not one of two: 1 / 4³."),
+            Mistake(lambda: [516, 1 / 64, 2073600 * 4, 7], "A switch belongs to a window, and there is one for four units."),
+            Mistake(lambda: [516, 1 / 64, 2073600, 8], "The corner of a block of 8 and its last pixel are 7 apart."),
+        ),
+    ),
+    Exercise(
+        "06.2",
+        reference=_unpooled,
+        cases=_pooled_maps(),
+        otherwise="Make height · width zeros, put each value at its switch, and give them the shape (height, width).",
+        mistakes=(
+            Mistake(_unpooled_to_even, "The switches count on a map of `width` columns, which may be odd, not of twice the pooled map's."),
+            Mistake(_unpooled_to_corners, "That is fixed unpooling: every value is in its window's first corner. Use the switches."),
+            Mistake(_repeated, "Each value fills its window. Unpooling puts it in one place, and zeros elsewhere."),
+            Mistake(_transposed_places, "A switch is row · width + column; you read it as column · height + row."),
+        ),
+    ),
+    Exercise(
+        "06.3",
+        reference=_output,
+        cases=SIZES,
+        otherwise="Down: minus 4, then half, if it is even. Up: double, then minus 4. The last level of the way down also takes 4.",
+        mistakes=(
+            Mistake(_output_unchecked, "Where a pool meets an odd size, or nothing is left, the answer is 0: the net takes no such image."),
+            Mistake(_output_of_one_way, "After each up-convolution come two more convolutions without padding, which take 4 again."),
+            Mistake(
+                lambda size, levels: size - 184 if _output(size, levels) else 0,
+                "184 holds for five levels. With fewer, less is lost: work it out level by level.",
+            ),
+            Mistake(lambda size, levels: size if _output(size, levels) else 0, "That is the size with padding. Here no convolution pads."),
+        ),
+    ),
+    Exercise(
+        "06.4",
+        reference=_border_term,
+        cases=_distance_maps(),
+        otherwise="Sort over the objects, add the two smallest, square the sum, and divide by 2 σ².",
+        mistakes=(
+            Mistake(
+                lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2] ** 2).sum(0) / (2 * sigma**2)),
+                "The sum of the two is squared, (d1 + d2)², not each of them.",
+            ),
+            Mistake(
+                lambda distances, w0, sigma: w0 * torch.exp(-(distances[:2].sum(0) ** 2) / (2 * sigma**2)),
+                "The first two objects are not the two nearest: sort each pixel's distances.",
+            ),
+            Mistake(
+                lambda distances, w0, sigma: w0 * torch.exp(-(distances.amin(0) ** 2) / (2 * sigma**2)),
+                "With d1 alone every border is heavy, also where no second object is near.",
+            ),
+            Mistake(
+                lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2].sum(0) ** 2) / sigma**2),
+                "The 2 of 2 σ² is missing.",
+            ),
+        ),
+    ),
+    Exercise(
+        "06.5",
+        reference=_aggregated,
+        cases=_boxes(),
+        otherwise="Begin with zeros. Put each box's scores into zeros of the image's size, and take the maximum with what is there.",
+        mistakes=(
+            Mistake(
+                lambda scores, corners, height, width: _aggregated(scores, corners, height, width, "sum"),
+                "You added them: where many boxes overlap, scores grow with their number (the paper's other rule).",
+            ),
+            Mistake(_last_wins, "Each box overwrites what was there: the last one wins, not the largest."),
+            Mistake(_without_floor, "A box gives 0 outside of itself, so the maximum is at least 0 where some box does not reach."),
+            Mistake(_swapped, "A corner is (top, left): row first."),
+        ),
+    ),
+)
