@@ -72,7 +72,7 @@ class CrossEntropy(Loss):
 
 
 class AuxiliaryLoss(Loss):
-    """main + weight · auxiliary, for a net with a second head that helps training only (PSPNet section 3.3: weight 0.4).
+    """main + weight · auxiliary, for a net with a second head that helps training only (PSPNet section 4: weight 0.4).
 
     Takes `(logits, auxiliary_logits)` where the others take logits.
     """

@@ -9,7 +9,8 @@ from torch.utils.data import Dataset, Subset
 from edu_seg import models
 from edu_seg.datasets import CamVid, Shapes, VOCSegmentation
 from edu_seg.datasets.transforms import Seeded, evaluation_transform, training_transform
-from edu_seg.losses import CrossEntropy, Loss, class_weights
+from edu_seg.layers import freeze_batch_norm
+from edu_seg.losses import AuxiliaryLoss, CrossEntropy, Loss, class_weights
 from edu_seg.training import FitConfig
 
 LabelledSet = Shapes | CamVid | VOCSegmentation
@@ -20,7 +21,7 @@ class DataSpec:
     """Which images, and what is done to them.
 
     kind: shapes, camvid or voc. size: (height, width) that images are resized to, or None (Shapes: the scenes' size). counts: how
-    many scenes of Shapes are for training and validation. crop, scale, flip, jitter, hue, blur: as in `training_transform`.
+    many scenes of Shapes are for training and validation. crop, scale, flip, jitter, hue, blur, rotation: as in `training_transform`.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class DataSpec:
     jitter: float = 0.0
     hue: float | None = None
     blur: float = 0.0
+    rotation: float = 0.0
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "DataSpec":
@@ -42,7 +44,11 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Preset:
-    """A model, data and settings. `stage_from` names the preset whose trained net this one starts from."""
+    """A model, data and settings. `stage_from` names the preset whose trained net this one starts from.
+
+    auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`); 0: none. frozen_norm: batch norm
+    keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`).
+    """
 
     source: str
     model: str
@@ -53,10 +59,13 @@ class Preset:
     stage_from: str | None = None
     balance: float | None = None  # power of the median-frequency class weights; None: no weights
     restore_prior: float = 0.0  # as in `losses.CrossEntropy`
+    auxiliary_weight: float = 0.0
+    frozen_norm: bool = False
 
     def build(self, num_classes: int) -> nn.Module:
         """The model, with new or ImageNet weights."""
-        return models.build(self.model, num_classes, pretrained=self.pretrained, **self.options)
+        model = models.build(self.model, num_classes, pretrained=self.pretrained, **self.options)
+        return freeze_batch_norm(model) if self.frozen_norm else model
 
     def description(self, name: str, base: LabelledSet) -> dict[str, Any]:
         """What a run stores, so that its model can be built, its data found and its classes named without this table."""
@@ -84,7 +93,7 @@ def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | N
 
 def training_set(spec: DataSpec, base: LabelledSet, seed: int, limit: int | None = None) -> Seeded:
     """`base`, or its first `limit` images, with the augmentation, whose chance depends on (seed, epoch, index)."""
-    chances = {"flip": spec.flip, "jitter": spec.jitter, "hue": spec.hue, "blur": spec.blur}
+    chances = {"flip": spec.flip, "jitter": spec.jitter, "hue": spec.hue, "blur": spec.blur, "rotation": spec.rotation}
     transform = training_transform(spec.crop, scale=spec.scale, **chances)
     return Seeded(_first(base, limit), transform, seed)
 
@@ -99,12 +108,13 @@ def _first(base: LabelledSet, limit: int | None) -> Dataset[tuple[Tensor, Tensor
 
 
 def make_loss(preset: Preset, base: LabelledSet, limit: int | None = None) -> Loss:
-    """Cross-entropy over the pixels that are not void, with class weights where the preset asks for them."""
-    if preset.balance is None:
-        return CrossEntropy()
-    count = len(base) if limit is None else min(limit, len(base))
-    weight = class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance)
-    return CrossEntropy(weight, restore_prior=preset.restore_prior)
+    """Cross-entropy over the pixels that are not void, with class weights and on the second head where the preset asks for them."""
+    loss = CrossEntropy()
+    if preset.balance is not None:
+        count = len(base) if limit is None else min(limit, len(base))
+        weight = class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance)
+        loss = CrossEntropy(weight, restore_prior=preset.restore_prior)
+    return AuxiliaryLoss(loss, preset.auxiliary_weight) if preset.auxiliary_weight else loss
 
 
 def get(name: str) -> Preset:
@@ -154,6 +164,26 @@ CAMVID_CONTEXT = (
     "front-end alone and with the basic context module. Rate 1e-3 as in the released documents: a stack without normalisation dies at more."
 )
 CAMVID_SMALL_TRUNK = {"backbone": "vgg_strided", "dropout": 0.1}
+CAMVID_PYRAMIDS = (
+    "Ours: one backbone of stride 8 and one budget under four heads. Rates and bins for its map of 30 x 40 units; auxiliary weight: "
+    "PSPNet, section 4."
+)
+CAMVID_PYRAMID_FIT = replace(CAMVID_FIT, epochs=12, validate_every=12)
+CAMVID_HEAD = CAMVID_SMALL_TRUNK | {"output_stride": 8, "head_width": 64}
+
+
+def _camvid_head(model: str, auxiliary_weight: float = 0.0, **options: Any) -> Preset:
+    return Preset(
+        CAMVID_PYRAMIDS,
+        model,
+        CAMVID_SMALL,
+        CAMVID_PYRAMID_FIT,
+        CAMVID_HEAD | options,
+        balance=0.5,
+        restore_prior=0.75,
+        auxiliary_weight=auxiliary_weight,
+    )
+
 
 DILATED = FitConfig(
     epochs=99, batch_size=14, accumulation=14, lr=1e-3, momentum=0.9, weight_decay=5e-4, schedule="constant", validate_every=11
@@ -161,6 +191,19 @@ DILATED = FitConfig(
 DILATED_SOURCE = (
     "Yu and Koltun 2016, section 4: SGD, 14 images, rate 1e-3, momentum 0.9, 60,000 iterations (99 epochs of 8,498 images); weight decay "
     "of the released solver. The released documents take 1e-4 for the front-end, 1e-3 for the context module and 1e-5 for both."
+)
+
+CROPPED = DataSpec("voc", scale=(0.5, 2.0), crop=(513, 513), flip=0.5)
+PYRAMID_FIT = FitConfig(
+    epochs=45, batch_size=16, lr=7e-3, momentum=0.9, weight_decay=1e-4, bias_lr=1.0, sync_batch_norm=True, validate_every=5, num_workers=4
+)
+DEEPLAB_V3_SOURCE = (
+    "Chen et al. 2017, section 4.1: poly with power 0.9, rate 7e-3, 16 crops of 513 pixels, scale 0.5 to 2, mirror, 30,000 iterations (45 "
+    "epochs of 10,582 images) at output stride 16; weight decay of the released code."
+)
+PSPNET_SOURCE = (
+    "Zhao et al. 2017, section 5.1: poly with power 0.9, rate 1e-2, momentum 0.9, decay 1e-4, 16 crops, 30,000 iterations on VOC; mirror, "
+    "scale 0.5 to 2, rotation by 10 degrees to either side, blur. Section 4: auxiliary loss of weight 0.4. Crop of 473: the released nets."
 )
 
 PRESETS: dict[str, Preset] = {
@@ -200,6 +243,26 @@ PRESETS: dict[str, Preset] = {
         replace(DILATED, lr=1e-5),
         stage_from="dilation-context-voc",
     ),
+    "deeplab-v3-resnet50-voc": Preset(DEEPLAB_V3_SOURCE, "deeplab_v3_resnet50", CROPPED, PYRAMID_FIT, pretrained=True),
+    "deeplab-v3-resnet50-voc-os8": Preset(
+        DEEPLAB_V3_SOURCE + " Then, its batch norms frozen, as long at output stride 8 and rate 1e-3.",
+        "deeplab_v3_resnet50",
+        CROPPED,
+        replace(PYRAMID_FIT, lr=1e-3),
+        {"output_stride": 8},
+        pretrained=True,
+        stage_from="deeplab-v3-resnet50-voc",
+        frozen_norm=True,
+    ),
+    "pspnet-resnet50-voc": Preset(
+        PSPNET_SOURCE,
+        "pspnet_resnet50",
+        replace(CROPPED, crop=(473, 473), blur=0.5, rotation=10.0),
+        replace(PYRAMID_FIT, lr=1e-2),
+        {"auxiliary": True},
+        pretrained=True,
+        auxiliary_weight=0.4,
+    ),
     "shapes-cpu": Preset(
         "Ours: a first try that takes seconds on a laptop and needs no data.",
         "fcn8s",
@@ -236,6 +299,10 @@ PRESETS: dict[str, Preset] = {
         stage_from="camvid-cpu-frontend",
         balance=0.5,
     ),
+    "camvid-cpu-plain": _camvid_head("fcn_resnet50"),
+    "camvid-cpu-aspp": _camvid_head("deeplab_v3_resnet50", rates=[4, 8, 12], head_conv=False),
+    "camvid-cpu-psp": _camvid_head("pspnet_resnet50", align_corners=False),
+    "camvid-cpu-psp-aux": _camvid_head("pspnet_resnet50", 0.4, align_corners=False, auxiliary=True),
     "camvid-fcn8s": Preset(
         "FCN-8s at once (PAMI 2017, section 4.3) at CamVid's full size, for one GPU; optimiser and augmentation are ours.",
         "fcn8s_at_once",

@@ -17,6 +17,8 @@ from PIL import Image
 from edu_seg import models, presets
 from edu_seg.__main__ import COMMANDS, main
 from edu_seg.datasets import Shapes
+from edu_seg.datasets.transforms import Compose
+from edu_seg.losses import AuxiliaryLoss, CrossEntropy
 from edu_seg.presets import PRESETS, DataSpec, Preset
 from edu_seg.training import find_checkpoint, load_checkpoint
 
@@ -226,6 +228,49 @@ def test_class_weights_are_made_where_a_preset_asks_for_them() -> None:
     assert "weight" not in presets.make_loss(plain, base).state_dict()
     weight = presets.make_loss(replace(plain, balance=0.5), base).state_dict()["weight"]
     assert weight[0] == weight[weight > 0].min()  # the background is the most frequent
+
+
+def test_a_second_head_is_trained_where_a_preset_says_so() -> None:
+    base = presets.labelled_set(SMALL, None, "train")
+    for preset in PRESETS.values():
+        assert bool(preset.auxiliary_weight) == bool(preset.options.get("auxiliary"))
+    loss = presets.make_loss(replace(PRESETS["camvid-cpu-psp-aux"], data=SMALL), base)
+    assert isinstance(loss, AuxiliaryLoss)
+    assert loss.auxiliary_weight == 0.4
+    main = loss.main
+    assert isinstance(main, CrossEntropy)
+    assert main.weight is not None
+
+
+def test_frozen_norms_keep_their_statistics() -> None:
+    options = {"backbone": "resnet18", "width": 1 / 16, "output_stride": 8}
+    preset = replace(PRESETS["deeplab-v3-resnet50-voc-os8"], options=options, pretrained=False)
+    net = preset.build(3).train()
+    before = {name: value.clone() for name, value in net.state_dict().items() if "running" in name}
+    assert before
+    net(torch.rand(1, 3, 33, 33))  # with statistics of its own, one image would not do
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
+    assert net.state_dict().keys() == replace(preset, frozen_norm=False).build(3).state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["plain", "aspp", "psp", "psp-aux"])
+def test_heads_compared_on_camvid_share_all_but_the_head(name: str) -> None:
+    one, plain = PRESETS[f"camvid-cpu-{name}"], PRESETS["camvid-cpu-plain"]
+    assert (one.data, one.fit, one.balance, one.restore_prior) == (plain.data, plain.fit, plain.balance, plain.restore_prior)
+    torch.manual_seed(0)
+    trunk = one.build(11).get_submodule("backbone")
+    torch.manual_seed(0)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(trunk.state_dict().values(), plain.build(11).get_submodule("backbone").state_dict().values(), strict=True)
+    )
+
+
+def test_augmentation_of_a_preset_has_every_step() -> None:
+    preset = PRESETS["pspnet-resnet50-voc"]
+    steps = presets.training_set(preset.data, Shapes(1), seed=0).transform
+    assert isinstance(steps, Compose)
+    assert len(steps.transforms) == 6  # scale, rotation, crop, mirror, blur, normalise
 
 
 def test_receptive_field_prints_the_table_of_any_network(capsys: pytest.CaptureFixture[str]) -> None:

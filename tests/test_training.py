@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_run import CLASSES, CONFIG, PALETTE, TinyData, TinyNet, run
 from torch import Tensor, nn
 
-from edu_seg.losses import CrossEntropy, Loss
+from edu_seg.losses import AuxiliaryLoss, CrossEntropy, Loss
 from edu_seg.training import FitConfig, NotFinite, evaluate, fit, load_checkpoint, lr_factor, make_optimiser, parameter_groups, poly
 from edu_seg.training.optimisation import set_lr
 from edu_seg.training.pictures import spread
@@ -192,16 +192,19 @@ def test_seeding_differs_by_seed_epoch_and_process() -> None:
 # The loop
 
 
-def by_hand(config: FitConfig, loss: Loss, epochs: int = 1) -> tuple[nn.Module, list[float]]:
+def by_hand(
+    config: FitConfig, loss: Loss, epochs: int = 1, model: nn.Module | None = None, scores: str = "forward"
+) -> tuple[nn.Module, list[float]]:
     """The same run in ten plain lines: the oracle. Mean loss of each epoch's pixels, and the model."""
-    model, data, means, step = TinyNet(dropout=0.0), TinyData(), [], 0
+    model = TinyNet(dropout=0.0) if model is None else model
+    data, means, step = TinyData(), [], 0
     optimiser = make_optimiser(model, config)
     for epoch in range(1, epochs + 1):
         data.set_epoch(epoch)
         sums = torch.zeros(2)
         for batch in epoch_batches(len(data), config.batch_size, config.seed, epoch):
             images, labels = (torch.stack(part) for part in zip(*(data[i] for i in batch), strict=True))
-            total, normaliser = loss.terms(model(images), labels)
+            total, normaliser = loss.terms(getattr(model, scores)(images), labels)
             optimiser.zero_grad()
             (total / normaliser if config.normalise_loss else total).backward()
             if config.clip is not None:
@@ -233,6 +236,35 @@ def test_fit_equals_the_loop_by_hand(tmp_path: Path, changes: dict) -> None:
     assert [record["loss"] for record in history(tmp_path / "run")] == pytest.approx(means, abs=1e-6)
     for name, value in expected.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+
+
+class TwoHeads(TinyNet):
+    """A second head on the layer before."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=0.0)
+        self.early = nn.Conv2d(3, CLASSES, 1)
+
+    def forward_with_auxiliary(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self(images), self.early(images)
+
+
+def test_an_auxiliary_head_learns_and_is_not_scored(tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=2, accumulation=2)
+    loss = AuxiliaryLoss(CrossEntropy(torch.tensor([1.0, 2.0, 0.5])), 0.4)
+    start = TwoHeads()
+    expected, means = by_hand(config, loss, 2, copy.deepcopy(start), "forward_with_auxiliary")
+    before = start.early.weight.detach().clone()
+    model = run(tmp_path / "run", config, model=start, loss=loss, palette=PALETTE)
+    assert [record["loss"] for record in history(tmp_path / "run")] == pytest.approx(means, abs=1e-6)
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+    assert not torch.equal(before, start.early.weight)
+    scored = evaluate(model, TinyData(7, seed=1), CLASSES).scores()["mean_iou"]
+    assert history(tmp_path / "run")[-1]["mean_iou"] == pytest.approx(scored)
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors").model.keys() == model.state_dict().keys()
+    with pytest.raises(TypeError, match="TinyNet has no auxiliary head"):
+        run(tmp_path / "other", config, loss=loss)
 
 
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:

@@ -92,6 +92,25 @@ def test_flip_probability():
     assert torch.equal(transforms.random_flip(0.0)(*pair)[1], pair[1])
 
 
+def test_rotation_turns_both_and_leaves_void_corners():
+    """Labels in large cells, so that away from their borders the image, which is interpolated, tells where they went."""
+    labels = (torch.arange(12)[:, None] + 2 * torch.arange(14)).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    image = (labels / 255).expand(3, -1, -1).clone()
+    torch.manual_seed(0)
+    shares = []
+    for _ in range(8):
+        turned, after = transforms.random_rotation(10)(image, labels)
+        kept = after != 255
+        close = ((turned[0] * 255).round().long() == after)[kept].float().mean()
+        assert close > 0.6  # the rest are pixels beside a border of two cells
+        shares.append(float((~kept).float().mean()))
+        assert set(after.unique().tolist()) <= {*labels.unique().tolist(), 255}
+    assert len(set(shares)) > 5
+    assert max(shares) < 0.2
+    still = transforms.random_rotation(0)(image, labels)
+    assert torch.equal(still[1], labels)
+
+
 @pytest.mark.parametrize("change", [transforms.colour_jitter(), transforms.random_blur(1.0, (1.0, 1.5))])
 def test_colour_and_blur_leave_labels(change):
     torch.manual_seed(0)
@@ -128,6 +147,7 @@ def test_evaluation_keeps_the_size():
 def test_steps_of_the_training_transform():
     assert len(training_transform().transforms) == 3
     assert len(training_transform(32, jitter=0.3, blur=0.5).transforms) == 6
+    assert len(training_transform(32, jitter=0.3, blur=0.5, rotation=10).transforms) == 7
     assert len(training_transform(scale=None, flip=0, normalise=False).transforms) == 0
 
 

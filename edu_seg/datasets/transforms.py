@@ -26,6 +26,7 @@ Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_FILL = {tv_tensors.Image: list(IMAGENET_MEAN), tv_tensors.Mask: IGNORE_INDEX}
 _RESIZING = (v2.Resize, v2.RandomResize, v2.RandomResizedCrop, v2.ScaleJitter, v2.RandomShortestSize)
 
 
@@ -72,7 +73,7 @@ def resize(image: Image, labels: Labels, size: tuple[int, int]) -> tuple[Float[T
 
 
 class RandomScale:
-    """Resize by a factor drawn evenly from `limits` (0.5 to 2 in DeepLab v2 section 4.1 and PSPNet section 4)."""
+    """Resize by a factor drawn evenly from `limits` (0.5 to 2 in DeepLab v2 section 4.1 and PSPNet section 5.1)."""
 
     def __init__(self, limits: tuple[Number, Number] = (0.5, 2.0)) -> None:
         if not 0 < limits[0] <= limits[1]:
@@ -105,8 +106,12 @@ def denormalise(
 
 def random_crop(size: int | tuple[int, int]) -> Joint:
     """A crop of (height, width) at a random place; what is missing is padded, the image by ImageNet's mean, labels by void."""
-    fill = {tv_tensors.Image: list(IMAGENET_MEAN), tv_tensors.Mask: IGNORE_INDEX}
-    return Joint(v2.RandomCrop(size, pad_if_needed=True, fill=fill))
+    return Joint(v2.RandomCrop(size, pad_if_needed=True, fill=_FILL))
+
+
+def random_rotation(degrees: Number = 10) -> Joint:
+    """Turn both about the middle by an angle within ± `degrees` (PSPNet section 5.1: 10); corners are filled as by `random_crop`."""
+    return Joint(v2.RandomRotation(degrees, v2.InterpolationMode.BILINEAR, fill=_FILL))
 
 
 def random_flip(probability: Number = 0.5) -> Joint:
@@ -120,7 +125,7 @@ def colour_jitter(brightness: Number = 0.3, contrast: Number = 0.3, saturation: 
 
 
 def random_blur(probability: Number = 0.5, sigma: tuple[Number, Number] = (0.1, 1.5)) -> Joint:
-    """Gaussian blur of a standard deviation drawn from `sigma` (pixels), with the given probability (PSPNet section 4)."""
+    """Gaussian blur of a standard deviation drawn from `sigma` (pixels), with the given probability (PSPNet section 5.1)."""
     return Joint(v2.RandomApply([v2.GaussianBlur(2 * round(3 * sigma[1]) + 1, sigma)], probability))
 
 
@@ -132,17 +137,19 @@ def training_transform(
     jitter: Number = 0.0,
     hue: Number | None = None,
     blur: Number = 0.0,
+    rotation: Number = 0.0,
     normalise: bool = True,
 ) -> Compose:
-    """The usual augmentation in the usual order: scale, crop, flip, colour jitter, blur, normalise.
+    """The usual augmentation in the usual order: scale, rotation, crop, flip, colour jitter, blur, normalise.
 
     crop_size: pixels or (height, width); None: no crop, so with a scale each image keeps its own size.
     scale: factors (least, most); None: none. flip, blur: probabilities. jitter: share of change of brightness,
     contrast and saturation. hue: share of the circle by which the hue turns, a sixth of `jitter` unless given (turning it takes longer
-    than all else together). 0 leaves a step out.
+    than all else together). rotation: degrees to either side. 0 leaves a step out.
     """
     steps = [
         RandomScale(scale) if scale is not None else None,
+        random_rotation(rotation) if rotation else None,
         random_crop(crop_size) if crop_size is not None else None,
         random_flip(flip) if flip else None,
         colour_jitter(jitter, jitter, jitter, jitter / 6 if hue is None else hue) if jitter else None,

@@ -23,7 +23,7 @@ class PSPNet(nn.Module):
     backbone: a `Trunk`; its last kept map is pooled, the one before feeds the auxiliary head. bins, mode, reduce: of the pyramid
     (`layers.PyramidPooling`; table 1 compares them). No bins: table 1's baseline, a dilated FCN (torchvision's fcn_resnet).
     head_width: channels of the 3 × 3 before the scores; None: a quarter of the trunk's (512 of 2048). auxiliary: a second head, whose
-    logits `forward_with_auxiliary` gives for `losses.AuxiliaryLoss` (weight 0.4; section 3.3).
+    logits `forward_with_auxiliary` gives for `losses.AuxiliaryLoss` (weight 0.4; section 4).
     align_corners: False aligns as torchvision's nets do, a unit in the middle of its 8 × 8 pixels. True puts each unit where the trunk's
     layers have it. Raises ValueError for a training batch of one image where a level has a single bin.
 

@@ -21,7 +21,8 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from edu_seg.losses import Loss
+from edu_seg.layers import WithAuxiliary
+from edu_seg.losses import AuxiliaryLoss, Loss
 from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore, write_atomically
 from edu_seg.training.evaluation import Samples, evaluate, make_accelerator, make_loader
 from edu_seg.training.optimisation import FitConfig, freeze, lr_factor, make_optimiser, set_lr
@@ -74,6 +75,7 @@ def fit(
       totals and normalisers are added up over all of them before the division. (Batch normalisation and dropout still see shares.)
     - Everything random depends on (seed, epoch, process) alone. So a run that was killed, at any moment, and is continued with
       `resume=True` ends, on one CPU process, with bit for bit the weights of an uninterrupted run.
+    - With `losses.AuxiliaryLoss` the model's `forward_with_auxiliary` is trained; validation and pictures are of its main head alone.
     - palette: the classes' colours in the pictures (`predictions/epoch_001.png`; `epoch_000` is before training); without it there
       are none. display: turns a model's input back into an image in 0..1, for the pictures.
     - description: JSON values stored with the configuration and compared on resuming, such as the model's name and options.
@@ -132,7 +134,8 @@ class _Run:
         self.model = model.to(accelerator.device)
         self.frozen = freeze(self.model, config.frozen)
         self.optimiser = make_optimiser(self.model, config)
-        self.wrapped: nn.Module = self.model  # with Accelerate around it, once `begin` has prepared it
+        # What a step calls: the model, or both of its heads; with Accelerate around it, once `begin` has prepared it.
+        self.wrapped: nn.Module = WithAuxiliary(self.model) if isinstance(loss, AuxiliaryLoss) else self.model
 
     def _check_batch(self) -> None:
         batch, processes, pieces = self.config.batch_size, self.accelerator.num_processes, self.config.accumulation
@@ -158,7 +161,7 @@ class _Run:
         if self.accelerator.is_main_process:
             self.folder.start(stored, self.history)
         self.stored = stored
-        self.wrapped, self.prepared = self.accelerator.prepare(self.model, self.optimiser)
+        self.wrapped, self.prepared = self.accelerator.prepare(self.wrapped, self.optimiser)
         if not checkpoint:
             self._draw()
             self._save(is_best=False)
@@ -242,7 +245,7 @@ class _Run:
             for buffer in self.model.buffers():  # running means are each process's own; those of process 0 are the model's
                 torch.distributed.broadcast(buffer, 0)
         matrix = evaluate(
-            self.wrapped,
+            self.model,
             self.val_data,
             self.num_classes,
             batch_size=self.config.val_batch_size,
@@ -271,7 +274,7 @@ class _Run:
     def _draw(self) -> None:
         if self.accelerator.is_main_process and self.config.pictures and self.palette is not None:
             samples = [self.val_data[index] for index in spread(self.config.pictures, len(self.val_data))]
-            picture = predictions_png(self.accelerator.unwrap_model(self.wrapped), samples, self.palette, self.display)
+            picture = predictions_png(self.model, samples, self.palette, self.display)
             write_atomically(self.folder.predictions / f"epoch_{self.epoch:03d}.png", picture)
 
     def _save(self, is_best: bool) -> None:
