@@ -249,18 +249,45 @@ def _segment(model: "nn.Module", image: Any, size: Sequence[int] | None) -> Any:
         return interpolate(logits, (height, width), mode="bilinear", align_corners=False).argmax(1)[0].cpu().numpy()
 
 
-def models() -> None:
-    """List the models: name, number of learnable parameters for 21 classes, paper."""
+def models(cost: int | None = None) -> None:
+    """List the models: name, number of learnable parameters for 21 classes, paper.
+
+    Args:
+        cost: Instead of the paper, what a training step costs for one image of so many pixels squared (in a batch of two): billions of
+            multiply-adds of the forward pass, MiB that its activations hold in float32, and the receptive field of a pixel of the output.
+    """
     import torch
 
     from edu_seg.models import MODELS, PAPERS, build
 
+    if cost is not None and cost < 1:
+        raise ValueError(f"--cost {cost}: give the side of an image in pixels, say 513.")
     width = max(map(len, MODELS))
-    print(f"{'model':<{width}}  {'parameters':>12}  paper")
+    print(f"{'model':<{width}}  {'parameters':>12}  " + ("paper" if cost is None else f"{'10^9 mult-adds':>14}  {'MiB':>7}  field"))
     for name in MODELS:
         with torch.device("meta"):  # shapes without numbers: no memory, no time
-            count = sum(p.numel() for p in build(name).parameters() if p.requires_grad)
-        print(f"{name:<{width}}  {count:>12,}  {PAPERS[name]}")
+            model = build(name)
+        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        print(f"{name:<{width}}  {count:>12,}  {PAPERS[name] if cost is None else _cost(model, cost)}")
+
+
+def _cost(model: "nn.Module", size: int) -> str:
+    """The columns of `models --cost`, or why there are none."""
+    from edu_seg.costs import network_cost
+    from edu_seg.receptive_field import UnknownOperation, receptive_field
+
+    try:
+        found = network_cost(model, (size, size), batch=2)
+    except ValueError as error:  # a size that it cannot take
+        return str(error)
+    except RuntimeError:  # a CRF's lattice
+        return "depends on the colours, not on the shape alone"
+    try:
+        field = receptive_field(model, (size, size))
+        seen = "whole image" if field.whole_map else f"{field.size[0]}"
+    except UnknownOperation:  # small images are mirrored again and again
+        seen = "unknown"
+    return f"{found.multiply_adds / 2e9:>14.1f}  {found.activation_bytes / 2**21:>7.0f}  {seen}"
 
 
 def receptive_field(

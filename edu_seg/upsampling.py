@@ -121,6 +121,8 @@ def _interpolation(grid: Grid, units: int, pixels: int) -> Float64[ndarray, "pix
 
 def reflect_pad(images: Float[Tensor, "N C H W"], top: int, bottom: int, left: int, right: int) -> Float[Tensor, "N C h w"]:
     """The images mirrored about their border pixels, as often as the padding needs (OpenCV's REFLECT_101, which has no largest size)."""
+    if min(top, bottom, left, right) >= 0 and max(top, bottom) < images.shape[2] and max(left, right) < images.shape[3]:
+        return F.pad(images, (left, right, top, bottom), mode="reflect")
     rows, columns = (
         _mirrored(size, before, after, images.device)
         for size, before, after in ((images.shape[2], top, bottom), (images.shape[3], left, right))

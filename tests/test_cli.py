@@ -164,6 +164,19 @@ def test_models_lists_every_model_with_its_parameters(capsys: pytest.CaptureFixt
     assert "Long, Shelhamer and Darrell 2015" in rows["fcn8s"]
 
 
+def test_models_tells_what_each_costs_or_why_not(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {name: models.MODELS[name] for name in ("segnet_basic", "deeplab_v3_resnet50", "deconvnet", "dilation_frontend", "crf_rnn")}
+    monkeypatch.setattr(models, "MODELS", chosen)
+    assert main(["models", "--cost", "97"]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert rows["segnet_basic"].split() == ["1,417,237", "3.3", "18", "202"]
+    assert rows["deeplab_v3_resnet50"].endswith("whole image")
+    assert "193 × 193" in rows["deconvnet"]
+    assert rows["dilation_frontend"].endswith("unknown")  # so small an image is mirrored more than once
+    assert "colours" in rows["crf_rnn"]
+    assert "--cost 0" in fails(capsys, "models", "--cost", "0")
+
+
 def test_help_names_the_commands_and_imports_no_torch() -> None:
     code = "import sys; from edu_seg.__main__ import COMMANDS, main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"COLUMNS": "120"}, timeout=60)

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "edu_seg"
 
 FLOORS = (
     ("geometry",),
-    ("receptive_field", "gridding", "conv_matrix", "upsampling", "metrics", "losses", "claims", "datasets", "objects", "tiling"),
+    ("receptive_field", "gridding", "conv_matrix", "upsampling", "metrics", "losses", "claims", "datasets", "objects", "tiling", "costs"),
     ("layers", "surgery", "crf", "proposals", "object_crops", "border_weights"),
     ("backbones",),
     ("models",),
