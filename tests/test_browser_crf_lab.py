@@ -86,9 +86,9 @@ def drag(root: Locator, *cells: tuple[int, int]) -> None:
 
 
 def settled(root: Locator, **wanted: str) -> dict[str, str]:
-    """The state once Python has answered."""
+    """The state once Python has answered, and has sent the probabilities too."""
     root.page.wait_for_timeout(50)
-    return attributes(root, waiting="false", **wanted)
+    return attributes(root, waiting="false", whole="true", **wanted)
 
 
 def check(root: Locator, steps: CRFSteps, step: int) -> None:
@@ -244,6 +244,56 @@ def test_one_question_at_a_time(page: Page, root: Locator) -> None:
     slider.evaluate("""node => { for (let n = 0; n <= 40; n += 1) { node.value = n; node.dispatchEvent(new Event("input")); } }""")
     after = int(settled(root, settings="80,13,3,20,3")["answered"])
     assert 1 <= after - before <= 3
+
+
+# Every state from now on in which a pixel is pointed at: the answer's number, whether its probabilities are there, and what is said.
+WATCH = """root => {
+  window.states = [];
+  new MutationObserver(() => {
+    const { answered, whole, probs, cell } = root.dataset;
+    const [title, words] = [".labelling h3", ".says"].map((part) => root.querySelector(part).textContent);
+    if (cell) window.states.push([Number(answered), whole, probs, title, words]);
+  }).observe(root, { attributes: true });
+}"""
+
+
+def test_probabilities_follow_in_a_pause_and_are_never_those_of_the_picture_before(page: Page, root: Locator) -> None:
+    """Until they come, the bars show the labels' shares, and the sentence says nothing of them."""
+    before = point(root, (13, 15))
+    root.evaluate(WATCH)
+    for name, probs in (("unary only", "0.502,0.502"), ("both kernels", before["probs"]), ("unary only", "0.502,0.502")):
+        root.get_by_role("button", name=name).evaluate("node => node.click()")  # the mouse stays on the photograph
+        settled(root, cell="13,15", probs=probs)
+    assert before["probs"] != "0.502,0.502"
+    states = page.evaluate("window.states")
+    early = [state for state in states if state[1] == "false"]
+    assert {state[0] for state in early} >= {int(before["answered"]) + n for n in (1, 2, 3)}  # each answer is shown before they are there
+    assert all((probs, title) == ("", "Labels and their share of the pixels") for _, _, probs, title, _ in early)
+    assert all(words.startswith("Pixel (13, 15).") for *_, words in early)
+    late = [state for state in states if state[1] == "true"]
+    assert all(title == "P(label) at pixel (13, 15)" and "iteration 10: " in words for *_, title, words in late)
+    for answered in {state[0] for state in late}:
+        assert len({probs for number, _, probs, *_ in late if number == answered}) == 1
+
+
+def test_a_sweep_is_not_held_up_by_probabilities(page: Page, root: Locator) -> None:
+    """They are asked for once, after the last of many quick changes."""
+    page.evaluate("""() => {
+      window.asked = 0;
+      const send = WebSocket.prototype.send;
+      WebSocket.prototype.send = function (...values) {
+        const text = typeof values[0] === "string" ? values[0] : new TextDecoder().decode(values[0]);
+        if (text.includes('"lacking"')) window.asked += 1;
+        return send.apply(this, values);
+      };
+    }""")
+    slider = root.locator('input[data-name="bilateral_weight"]')
+    slider.evaluate("""async (node) => { for (let n = 20; n <= 40; n += 1) {
+      Object.assign(node, { value: n }).dispatchEvent(new Event("input"));
+      await new Promise((done) => setTimeout(done, 20));
+    } }""")
+    settled(root, settings="80,13,3,20,3")
+    assert page.evaluate("window.asked") == 1
 
 
 def test_pointing_asks_nobody(page: Page, root: Locator) -> None:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,15 +215,18 @@ def test_the_lab_follows_its_traits() -> None:
     check(lab)
     lab.set(scribbles=torch.full(SIZE, 255))
     assert (lab.steps, lab.result, lab.answer["energies"]) == (None, "", [])
+    lab.lacking += 1
+    assert lab.probs == ""  # nor has anybody probabilities to send
     lab.set(scribbles=scribbles())
     check(lab)
 
 
 def check(lab: CRFLab) -> None:
     wanted = crf_steps(photo(), lab.scribbles, lab.settings)
-    sent = np.frombuffer(base64.b64decode(lab.result), np.uint8)
-    labels, probs = np.split(sent, [wanted.labels.size])
+    lab.lacking += 1  # as a browser asks for the probabilities
+    labels, probs = (np.frombuffer(base64.b64decode(text), np.uint8) for text in (lab.result, lab.probs))
     assert (labels == wanted.labels.ravel()).all()
+    assert probs.shape == wanted.probs.ravel().shape
     assert np.abs(probs / 255 - wanted.probs.ravel()).max() <= 0.5 / 255 + 1e-6
     assert lab.answer["energies"] == wanted.energies
     assert (lab.answer["moved"], lab.answer["classes"], lab.answer["code"]) == (wanted.moved, lab.num_classes, lab.settings.code)
@@ -247,7 +251,43 @@ def test_a_message_of_the_browser_is_answered_once(monkeypatch: pytest.MonkeyPat
 
 def test_bytes_to_the_browser_text_into_a_page() -> None:
     lab = CRFLab(photo(), scribbles())
-    assert lab.get_state("result")["result"] == base64.b64decode(lab.result)
+    for name in ("result", "probs"):
+        assert lab.get_state(name)[name] == base64.b64decode(getattr(lab, name)) != b""
+
+
+def test_an_answer_is_small_and_takes_old_probabilities_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels and energies only, in one message; the probabilities once they are asked for, and not twice."""
+    lab = CRFLab(photo(), scribbles())
+    assert len(base64.b64decode(lab.probs)) == 11 * 2 * 450  # at the start they are there
+    sent: list[dict[str, int]] = []
+
+    def send(message: dict[str, Any], buffers: Sequence[bytes] | None = None) -> None:
+        if message["method"] == "update":
+            names = [path[0] for path in message["buffer_paths"]]
+            sent.append(dict(zip(names, map(len, buffers or []), strict=True)) | dict.fromkeys(message["state"], 0))
+
+    monkeypatch.setattr(lab, "_send", send)
+    lab.set_state({"bilateral_weight": 0, "asked": 1})
+    assert lab.probs == ""
+    assert sent == [{"result": 11 * 450, "probs": 0, "answer": 0}]
+    for count in (1, 2):
+        lab.set_state({"lacking": count})
+        assert sent[1:] == [{"probs": 11 * 2 * 450}]
+    check(lab)
+
+
+def test_a_page_and_a_first_view_have_the_probabilities(tmp_path: Path) -> None:
+    """Also right after a change, for which no browser has asked."""
+    lab = CRFLab(photo(), scribbles())
+    for beta, whole in (
+        (25, lambda: base64.b64encode(lab.get_state()["probs"]).decode()),
+        (30, lambda: page_state(lab, tmp_path)["probs"]),
+    ):
+        lab.theta_beta = beta
+        assert lab.probs == ""
+        assert lab.get_state(["theta_beta", "probs"])["probs"] == b""  # part of the state asks for nothing
+        assert whole() == lab.probs != ""
+        check(lab)
 
 
 @pytest.fixture
@@ -275,21 +315,25 @@ console.log(JSON.stringify(data.map(([row, column, lastRow, lastColumn, width]) 
 
 @needs_node
 def test_the_browser_reads_what_python_sends(modules: Path) -> None:
-    """Labels, probabilities and shares, of base64 and of bytes."""
+    """Labels, probabilities and shares, of base64 and of bytes; without probabilities the rest."""
     lab = CRFLab(photo(), scribbles(), CRFSettings(num_classes=3))
     steps = lab.steps
     assert steps is not None
     script = """
 import { Iterations, asBytes, fromBase64, toBase64 } from "./crf_lab_maths.mjs";
 const bytes = asBytes(data.result);
+const bare = new Iterations(bytes, asBytes(""), data.answer, 450);
+const none = [bare.isWhole, bare.probs(3, 77), bare.shares(3).join()];
 const same = asBytes(new DataView(bytes.buffer, 5)).length === bytes.length - 5 && toBase64(fromBase64(data.marks)) === data.marks;
-const found = new Iterations(bytes, data.answer, 450);
+const found = new Iterations(bytes, asBytes(data.probs), data.answer, 450);
 const look = (_, step) => ({ labels: [...found.labels(step)], shares: found.shares(step), probs: found.probs(step, 77) });
 const all = Array.from({ length: found.count }, look);
-console.log(JSON.stringify({ same, all }));
+console.log(JSON.stringify({ same, all, none, whole: found.isWhole }));
 """
-    found = node(script, {"result": lab.result, "marks": lab.marks, "answer": lab.answer}, modules)
+    found = node(script, {name: getattr(lab, name) for name in ("result", "probs", "marks", "answer")}, modules)
     assert found["same"]
+    assert found["whole"]
+    assert found["none"] == [False, None, ",".join(str(share) for share in found["all"][3]["shares"])]
     for step, (sent, labels, probs) in enumerate(zip(found["all"], steps.labels, steps.probs, strict=True)):
         assert sent["labels"] == labels.flatten().tolist(), step
         assert sent["shares"] == [int((labels == label).sum()) for label in range(3)]
@@ -335,6 +379,7 @@ WORDS = {
     "last": (4, None, "Iteration 4 of 4: 1 pixel changed label, free energy 12,346. Of all pixels: sky 75 %, sea 25 %."),
     "first": (0, None, "Iteration 0 of 4: only what is drawn counts, free energy 1,234,568. Of all pixels: sea 100 %, sky 0 %."),
     "pixel": (4, [1, 0], "Pixel (1, 0), drawn as sea, iteration 4: sea 80 %, sky 20 %."),
+    "pixel, too early": (4, [1, 0], "Pixel (1, 0), drawn as sea."),
 }
 
 
@@ -346,14 +391,14 @@ def test_sentences(case: str, modules: Path) -> None:
 import { Iterations } from "./crf_lab_maths.mjs";
 import { pixelWords, stepWords } from "./crf_lab_words.mjs";
 const answer = { classes: 2, energies: [1234567.8, 5, 4, 3, 12345.6], moved: [2, 0, 5, 1] };
-const bytes = new Uint8Array(5 * 4 * 3);
-bytes.set([0, 1, 1, 1], 16);
-bytes.set([10, 10, 204, 10, 10, 10, 51, 10], 20 + 4 * 8);
-const found = Object.assign(new Iterations(bytes, answer, 4), { width: 2 });
+const [labels, probs] = [new Uint8Array(5 * 4), new Uint8Array(data.early ? 0 : 5 * 4 * 2)];
+labels.set([0, 1, 1, 1], 16);
+if (!data.early) probs.set([10, 10, 204, 10, 10, 10, 51, 10], 4 * 8);
+const found = Object.assign(new Iterations(labels, probs, answer, 4), { width: 2 });
 const names = ["sea", "sky"];
 console.log(JSON.stringify(data.cell ? pixelWords(found, data.step, names, data.cell, 0) : stepWords(found, data.step, names)));
 """
-    assert node(script, {"step": step, "cell": cell}, modules) == words
+    assert node(script, {"step": step, "cell": cell, "early": "early" in case}, modules) == words
 
 
 @needs_node
@@ -399,12 +444,18 @@ def test_the_front_end_asks_for_nothing() -> None:
     assert not {"window", "document", "name"} & set(names)
 
 
+def page_state(lab: CRFLab, folder: Path, title: str | None = None) -> dict[str, Any]:
+    """What a page of its own holds."""
+    text = lab.export(folder / "lab.html", title).read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="state">(.*?)</script>', text)[1])  # pyright: ignore[reportOptionalSubscript]
+
+
 def test_the_page_is_whole(tmp_path: Path) -> None:
     lab = CRFLab(photo(), scribbles(), names=["person", "a </script> of <b>"])
-    text = lab.export(tmp_path / "lab.html", title="CRF & scribbles").read_text(encoding="utf-8")
+    state = page_state(lab, tmp_path, title="CRF & scribbles")
+    text = (tmp_path / "lab.html").read_text(encoding="utf-8")
     assert "<title>CRF &amp; scribbles</title>" in text
     assert not re.search(r"https?://|\bsrc=|<link|^import |import\(", text, flags=re.M)
-    state = json.loads(re.search(r'id="state">(.*?)</script>', text)[1])  # pyright: ignore[reportOptionalSubscript]
-    assert state["result"] == lab.result
+    assert (state["result"], state["probs"]) == (lab.result, lab.probs)
     assert state["data"]["names"][:3] == ["person", "a </script> of <b>", "label 2"]
     assert {name: state[name] for name in RANGES} == {name: getattr(CRFSettings(), name) for name in RANGES}

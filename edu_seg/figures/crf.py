@@ -21,11 +21,13 @@ PIXELS = ((0.2, 0.75), (0.75, 0.75), (0.2, 0.2), (0.75, 0.2))
 
 def graphical_models() -> Figure:
     """A distribution as a product in three ways: a directed graph, an undirected one, the CRF of a 2 × 2 image with its factors."""
-    fig, axes = new_figure(11.5, 4.3, 3)
+    fig, axes = new_figure(11.5, 3.9, 3)
     directed, undirected, crf = axes[0]
     for ax, arrow in ((directed, "-|>"), (undirected, "-")):
         for a, b in ((0, 1), (0, 2), (1, 2)):
             _edge(ax, TRIANGLE[a], TRIANGLE[b], arrow)
+            if arrow == "-":
+                _factor(ax, ((TRIANGLE[a][0] + TRIANGLE[b][0]) / 2, (TRIANGLE[a][1] + TRIANGLE[b][1]) / 2), INK)
         for place, name in zip(TRIANGLE, ("$y_1$", "$y_2$", "$y_3$"), strict=True):
             _node(ax, place, name)
     _above(directed, "directed\n$p(y_1)\\;p(y_2|y_1)\\;p(y_3|y_1,y_2)$")
@@ -39,9 +41,9 @@ def graphical_models() -> Figure:
         _edge(crf, a, unary, "-")
         _factor(crf, unary, ORANGE)
         _node(crf, a, f"$y_{i + 1}$")
-    _above(crf, "dense CRF of 2 × 2 pixels:\n4 unary, 6 pairwise factors")
+    _above(crf, "dense CRF of 2 × 2 pixels: 4 unary factors\n(orange, outside), 6 pairwise (black)")
     for ax in axes[0]:
-        ax.set(xlim=(-0.08, 1.08), ylim=(0, 1.45), aspect="equal")
+        ax.set(xlim=(-0.08, 1.08), ylim=(0.05, 1.4), aspect="equal")
         ax.axis("off")
     return fig
 
@@ -87,14 +89,19 @@ def listed_states(states: Int64[Tensor, "S N"], probs: Float[Tensor, " S"], shap
 
 
 def kernel_maps(
-    image: UInt8[Tensor, "3 H W"], kernels: Mapping[str, Sequence[Float[Tensor, "H W"]]], pixels: Sequence[tuple[int, int]]
+    image: UInt8[Tensor, "3 H W"],
+    kernels: Mapping[str, Sequence[Float[Tensor, "H W"]]],
+    pixels: Sequence[tuple[int, int]],
+    *,
+    side: float = 2.5,
 ) -> Figure:
     """How much each pixel of a photograph counts for one pixel: a row for each of `pixels` (row, column), a column for each kernel.
 
-    kernels: title -> one map in 0..1 for each of `pixels`. The photograph stands on the left, the pixel is the cross.
+    kernels: title -> one map in 0..1 for each of `pixels`. The photograph stands on the left, the pixel is the cross. side: width of one
+    picture in inches.
     """
     height, width = image.shape[1:]
-    fig, axes = new_figure(2.5 * (len(kernels) + 1) + 0.7, 2.5 * height / width * len(pixels) + 0.4, len(kernels) + 1, len(pixels))
+    fig, axes = new_figure(side * (len(kernels) + 1) + 0.7, side * height / width * len(pixels) + 0.4, len(kernels) + 1, len(pixels))
     for row, (y, x) in enumerate(pixels):
         axes[row, 0].imshow(image.permute(1, 2, 0).numpy())
         for ax, (title, maps) in zip(axes[row, 1:], kernels.items(), strict=True):
@@ -119,7 +126,7 @@ def lattice_plane(point: tuple[float, float] = (1.05, 0.75), extent: float = 3.0
     to_features = torch.linalg.inv(to_lattice)
     whole = torch.cartesian_prod(torch.arange(-9, 10), torch.arange(-9, 10)).float()
     places = whole @ to_features.T
-    fig, axes = new_figure(5.2, 4.6)
+    fig, axes = new_figure(4.6, 4.1)
     ax: Axes = axes[0, 0]
     for step in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
         ends = (whole + torch.tensor(step)) @ to_features.T
@@ -144,15 +151,16 @@ def lattice_plane(point: tuple[float, float] = (1.05, 0.75), extent: float = 3.0
     return fig
 
 
-def film_strip(frames: Mapping[str, ndarray], values: Sequence[float], ylabel: str) -> Figure:
-    """Pictures in a row (title -> picture), and below them a number for every iteration from 0 on."""
+def film_strip(frames: Mapping[str, ndarray], values: Sequence[float], ylabel: str, *, frame_label: str = "") -> Figure:
+    """Maps in 0..1 in a row (title -> map), what they show written on their left, and below them a number for every iteration from 0 on."""
     number = len(frames)
     fig, axes = new_figure(1.9 * number, 4.9, number, 2, height_ratios=[1.5, 1])
     for ax, (title, picture) in zip(axes[0], frames.items(), strict=True):
-        ax.imshow(picture, interpolation="nearest")
+        ax.imshow(picture, interpolation="nearest", vmin=0, vmax=1)
         ax.set_title(title)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
+    axes[0, 0].set_ylabel(frame_label)
     grid = axes[1, 0].get_gridspec()
     for ax in axes[1]:
         ax.remove()
@@ -219,7 +227,7 @@ def unrolled(iterations: int = 3) -> Figure:
     steps = ("filter", "weigh", "mix labels", "add $-U$", "softmax")
     fig, axes = new_figure(10.5, 3.4)
     ax: Axes = axes[0, 0]
-    left, width = 1.5, 2.9
+    left, width = 1.7, 3.3
     _box(ax, (0.5, 1.9), "net", 0.8, "#eeeeee")
     ax.plot([0.5, 0.5], [2.25, 3.15], color=INK, linewidth=1.3)
     ax.text(0.7, 3.22, "scores $-U$", va="bottom")
@@ -229,13 +237,15 @@ def unrolled(iterations: int = 3) -> Figure:
         ax.text(start + 1.15, -0.1, f"iteration {t + 1}", ha="center", va="top", color=BLUE)
         for number, step in enumerate(steps):
             _box(ax, (start + 1.15, 0.4 + 0.51 * (len(steps) - 1 - number)), step, 1.9, "#eeeeee" if number not in (1, 2) else "#f6d9a0")
-        ax.add_patch(FancyArrowPatch((start + 1.15, 3.15), (start + 1.15, 2.75), arrowstyle="-|>", mutation_scale=14, color=INK))
-        ax.add_patch(FancyArrowPatch((start - 0.58, 1.9), (start, 1.9), arrowstyle="-|>", mutation_scale=14, color=INK))
-        ax.text(start - 0.3, 2.0, "$Q$", ha="center", va="bottom")
+        unary = 0.4 + 0.51 * (len(steps) - 1 - steps.index("add $-U$"))
+        ax.plot([start + 2.55, start + 2.55], [3.15, unary], color=INK, linewidth=1.3)
+        ax.add_patch(FancyArrowPatch((start + 2.6, unary), (start + 2.1, unary), arrowstyle="-|>", mutation_scale=14, color=INK))
+        ax.add_patch(FancyArrowPatch((start - 0.7, 1.9), (start, 1.9), arrowstyle="-|>", mutation_scale=14, color=INK))
+        ax.text(start - 0.3, 2.0, f"$Q_{t}$", ha="center", va="bottom")
     end = left + iterations * width
-    ax.add_patch(FancyArrowPatch((end - 0.58, 1.9), (end, 1.9), arrowstyle="-|>", mutation_scale=14, color=INK))
-    ax.text(end + 0.05, 1.9, "$Q$", va="center")
-    ax.plot([0.5, end - width + 1.15], [3.15, 3.15], color=INK, linewidth=1.3)
+    ax.add_patch(FancyArrowPatch((end - 0.7, 1.9), (end, 1.9), arrowstyle="-|>", mutation_scale=14, color=INK))
+    ax.text(end + 0.05, 1.9, f"$Q_{iterations}$", va="center")
+    ax.plot([0.5, end - width + 2.55], [3.15, 3.15], color=INK, linewidth=1.3)
     ax.set(xlim=(0, end + 0.5), ylim=(-0.6, 3.8))
     ax.axis("off")
     return fig

@@ -15,7 +15,7 @@ class CrfLab {
     const data = model.get("data");
     Object.assign(this, { model, data, names: data.names, cell: null, isDown: false, pen: { label: 0, width: 3 }, wanted: {} });
     const acts = { current: () => this.current(), taken: (isAhead) => this.taken(isAhead), silent: () => setText(this.status, SILENT),
-      timed: (times) => { this.root.dataset.times = times.map((value) => value.toFixed(1)).join(" "); } };
+      lacks: () => Boolean(this.found) && !this.found.isWhole, timed: (times) => { this.root.dataset.times = times.map((value) => value.toFixed(1)).join(" "); } };
     this.link = new Link(model, acts);
     this.alive = this.link.alive;
     this.motion = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -24,6 +24,7 @@ class CrfLab {
     this.build(el);
     this.listen();
     this.take();
+    this.link.pause(); // Python may have changed while nobody looked
     this.resize();
     this.watcher = new ResizeObserver(() => this.resize());
     this.watcher.observe(this.root);
@@ -74,6 +75,8 @@ class CrfLab {
     this.energy.canvas.onpointerdown = (event) => { const step = this.energy.stepAt(event); if (step !== null) this.go(step); };
     this.onView = () => this.follow();
     this.model.on?.("change:iteration change:opacity", this.onView);
+    this.onProbs = () => this.complete();
+    this.model.on?.("change:probs", this.onProbs);
   }
 
   // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
@@ -176,8 +179,15 @@ class CrfLab {
   take() {
     const answer = this.model.get("answer");
     const [height, width] = this.data.size;
-    this.found = answer.energies.length ? Object.assign(new Iterations(asBytes(this.model.get("result")), answer, height * width), { width }) : null;
+    const [labels, probs] = ["result", "probs"].map((name) => asBytes(this.model.get(name)));
+    this.found = answer.energies.length ? Object.assign(new Iterations(labels, probs, answer, height * width), { width }) : null;
     this.stale = true;
+  }
+
+  // The probabilities have come, or gone: an answer takes those of the one before away with it.
+  complete() {
+    if (this.found) this.found.allProbs = asBytes(this.model.get("probs"));
+    this.schedule();
   }
 
   // The iteration and the opacity.
@@ -293,9 +303,10 @@ class CrfLab {
     this.stale = false;
     this.photo.draw(cell, { ...this.pen, isDown: this.isDown });
     const pixel = cell && cell[0] * this.data.size[1] + cell[1];
-    const shares = !found ? null : cell ? found.probs(step, pixel) : found.shares(step).map((count) => count / found.pixels);
+    const probs = found && cell && found.probs(step, pixel);
+    const shares = probs || (found && found.shares(step).map((count) => count / found.pixels));
     const drawn = scribbles.count;
-    this.labels.show({ ...this.pen, classes: scribbles.classes, shares, cell, alive: this.alive, past: scribbles.past.length, future: scribbles.future.length, drawn });
+    this.labels.show({ ...this.pen, classes: scribbles.classes, shares, cell: probs || !found ? cell : null, alive: this.alive, past: scribbles.past.length, future: scribbles.future.length, drawn });
     this.settings.show({ ...SettingsPanel.of(model), ...this.wanted }, model.get("answer").code, this.alive);
     this.player.show(step, Boolean(this.timer), this.motion.matches, opacity);
     this.energy.draw(found?.energies ?? [], step);
@@ -311,8 +322,8 @@ class CrfLab {
     const { found, step, cell } = this;
     const values = {
       step, cell, drawn, pen: this.pen.label, thick: this.pen.width, down: this.isDown, classes: this.scribbles.classes, playing: Boolean(this.timer), alive: this.alive,
-      answered: this.model.get("answer").asked, waiting: this.link.waiting || this.link.since !== null, opacity: this.model.get("opacity"), shares: found?.shares(step), energy: found?.energies[step],
-      settings: SETTINGS.map((name) => this.model.get(name)), probs: found && cell ? found.probs(step, cell[0] * this.data.size[1] + cell[1]).map((share) => share.toFixed(3)) : "",
+      answered: this.model.get("answer").asked, waiting: this.link.isBusy, whole: !found || found.isWhole, opacity: this.model.get("opacity"), shares: found?.shares(step), energy: found?.energies[step],
+      settings: SETTINGS.map((name) => this.model.get(name)), probs: (found && cell && found.probs(step, cell[0] * this.data.size[1] + cell[1]))?.map((share) => share.toFixed(3)),
     };
     Object.entries(values).forEach(([key, value]) => setMark(this.root, `data-${key}`, `${value ?? ""}`));
   }
@@ -322,6 +333,7 @@ class CrfLab {
     this.link.end();
     this.watcher.disconnect();
     this.model.off?.("change:iteration change:opacity", this.onView);
+    this.model.off?.("change:probs", this.onProbs);
   }
 }
 

@@ -1,4 +1,8 @@
-"""`CRFLab`: draw labels on a photograph and see DenseCRF spread them, iteration by iteration, while strokes, widths and weights change."""
+"""`CRFLab`: draw labels on a photograph and see DenseCRF spread them, iteration by iteration, while strokes, widths and weights change.
+
+What follows a change has to be quick, so it is small: the labels of all iterations and their energies. The probabilities, K times as
+much and needed only where somebody points, follow when the browser asks for them in a pause.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -52,7 +56,11 @@ class CRFLab(CourseWidget):
     """Number of the browser's last question: an answer carries it, and until it has come no other is asked."""
     answer = traitlets.Dict().tag(sync=True)
     result = traitlets.Unicode("").tag(sync=True, to_json=lambda text, _: base64.b64decode(text))
-    """Labels, then probabilities (0 to 255) of every iteration; as bytes to the browser, as base64 in a page without kernel."""
+    """Labels of every iteration; as bytes to the browser, as base64 in a page without kernel."""
+    probs = traitlets.Unicode("").tag(sync=True, to_json=lambda text, _: base64.b64decode(text))
+    """Probabilities (0 to 255) of every iteration, in the same ways. Each answer empties it, so what it holds belongs to `result`."""
+    lacking = traitlets.Int(0).tag(sync=True)
+    """How often a browser has asked for the probabilities."""
 
     def __init__(
         self,
@@ -134,10 +142,27 @@ class CRFLab(CourseWidget):
             self.steps = self._solver.steps(drawn, settings) if (drawn != IGNORE_INDEX).any() else None
             self._solved, self._alt = (settings, self.marks), _alt(settings, drawn)
             with self.hold_sync():
-                self.result = _packed(self.steps)
+                self.result, self.probs = _packed_labels(self.steps), ""
                 self.answer = _summary(self.steps, settings, self.asked)
         elif self.asked != self.answer["asked"]:
             self.answer = {**self.answer, "asked": self.asked}
+
+    @traitlets.observe("lacking")
+    def _complete(self, _: Any = None) -> None:
+        """Adds the probabilities, if they are not there yet."""
+        if not self.probs:
+            self.probs = _packed_probs(self.steps)
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """As in ipywidgets. All of it, for a first view or a saved notebook, comes with the probabilities."""
+        if key is None:
+            self._complete()
+        return super().get_state(key, drop_defaults)
+
+    def to_html(self, title: str | None = None) -> str:
+        """As in all widgets; the page holds the probabilities too."""
+        self._complete()
+        return super().to_html(title)
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         self._poster = png(_poster(self._solver.image, self.scribbles, self.steps, self.settings, self.names))
@@ -177,11 +202,15 @@ def _data(solver: Solver, settings: CRFSettings, names: list[str]) -> dict[str, 
     }
 
 
-def _packed(steps: CRFSteps | None) -> str:
+def _packed_labels(steps: CRFSteps | None) -> str:
+    return "" if steps is None else base64.b64encode(steps.labels.tobytes()).decode("ascii")
+
+
+def _packed_probs(steps: CRFSteps | None) -> str:
     if steps is None:
         return ""
-    probs = torch.from_numpy(steps.probs).mul(255).round_().byte().numpy()
-    return base64.b64encode(steps.labels.tobytes() + probs.tobytes()).decode("ascii")
+    probs = torch.from_numpy(steps.probs).mul(255).round_().byte()
+    return base64.b64encode(probs.numpy().tobytes()).decode("ascii")
 
 
 def _summary(steps: CRFSteps | None, settings: CRFSettings, asked: int) -> dict[str, Any]:

@@ -102,20 +102,23 @@ export class Scribbles {
   }
 }
 
-// All iterations: labels (steps × pixels), then probabilities (steps × labels × pixels) in 255ths.
+// All iterations: labels (steps × pixels); probabilities (steps × labels × pixels) in 255ths, or none yet.
 export class Iterations {
-  constructor(bytes, { classes, energies, moved }, pixels) {
-    Object.assign(this, { classes, energies, moved, pixels, count: energies.length });
-    this.allLabels = bytes.subarray(0, this.count * pixels);
-    this.allProbs = bytes.subarray(this.count * pixels);
+  constructor(allLabels, allProbs, { classes, energies, moved }, pixels) {
+    Object.assign(this, { allLabels, allProbs, classes, energies, moved, pixels, count: energies.length });
+  }
+
+  get isWhole() {
+    return this.allProbs.length > 0;
   }
 
   labels(step) {
     return this.allLabels.subarray(step * this.pixels, (step + 1) * this.pixels);
   }
 
-  // Of one pixel, one number a label.
+  // Of one pixel, one number a label; null while they have not come.
   probs(step, pixel) {
+    if (!this.isWhole) return null;
     return Array.from({ length: this.classes }, (_, label) => this.allProbs[(step * this.classes + label) * this.pixels + pixel] / 255);
   }
 

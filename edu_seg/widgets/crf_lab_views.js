@@ -49,6 +49,7 @@ export class PhotoView {
     this.scale = Math.max(1, Math.min(room / this.width, high / this.height));
     this.size = [Math.floor(this.width * this.scale), Math.floor(this.height * this.scale)];
     Object.assign(this.layer, { width: this.size[0], height: this.size[1] });
+    this.picture = new ImageData(...this.size); // written over and over: a new one for each drawing is much to clear away
     this.columns = Int32Array.from({ length: this.size[0] }, (_, x) => Math.min(this.width - 1, Math.floor(x / this.scale)));
     this.rows = Int32Array.from({ length: this.size[1] }, (_, y) => Math.min(this.height - 1, Math.floor(y / this.scale)));
     this.lines = this.hatches.map((hatch) => this.hatched(hatch));
@@ -66,7 +67,7 @@ export class PhotoView {
     const [wide, high] = this.size;
     const { rows, columns, width, lines } = this;
     const { shown, plain, hatched, border } = this.mix(labels, marks, opacity);
-    const picture = new Uint32Array(wide * high);
+    const picture = new Uint32Array(this.picture.data.buffer);
     for (let y = 0, n = 0; y < high; y += 1) {
       const row = rows[y] * width;
       const above = rows[Math.max(0, y - 1)] * width;
@@ -81,7 +82,7 @@ export class PhotoView {
         }
       }
     }
-    this.layer.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(picture.buffer), wide, high), 0, 0);
+    this.layer.getContext("2d").putImageData(this.picture, 0, 0);
   }
 
   // For every pixel of the photograph: what is shown on it, and its colour, that of its hatch and that of a border.

@@ -243,7 +243,7 @@ def _likeliest(probs: Tensor) -> ndarray:
     """The argmax over dimension 1, of equal ones the first: many times as fast as `argmax` over so few."""
     best, labels = probs[:, 0].clone(), torch.zeros_like(probs[:, 0], dtype=torch.uint8)
     for label in range(1, probs.shape[1]):
-        labels[probs[:, label] > best] = label
+        labels.masked_fill_(probs[:, label] > best, label)
         torch.maximum(best, probs[:, label], out=best)
     return labels.numpy()
 
