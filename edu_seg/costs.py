@@ -1,7 +1,8 @@
 """What a network costs, layer by layer: parameters, multiply-adds, and the memory that its activations hold. Nothing is computed.
 
 The network runs once on the meta device, which knows shapes and no numbers. Multiply-adds are read off the shapes of every convolution
-and matrix product. Papers on ResNets call one multiply-add one "FLOP" (He et al. 2016, table 1); torch's counter, and vendors of GPUs, count two.
+and matrix product. Papers on ResNets call one multiply-add one "FLOP" (He et al. 2016, table 1); torch's counter, and vendors of GPUs,
+count two.
 
 Memory is what training waits for: a backward pass needs the input of a convolution to find the gradient of its weights, the output of a
 ReLU to know where it was cut off, the places of the maxima of a pool. Autograd tells which tensors each layer keeps; tensors that share

@@ -111,7 +111,7 @@ def random_crop(size: int | tuple[int, int]) -> Joint:
 
 def random_rotation(degrees: Number = 10) -> Joint:
     """Turn both about the middle by an angle within ± `degrees` (PSPNet section 5.1: 10); corners are filled as by `random_crop`."""
-    return Joint(v2.RandomRotation(degrees, v2.InterpolationMode.BILINEAR, fill=_FILL))
+    return Joint(v2.RandomRotation((-degrees, degrees), v2.InterpolationMode.BILINEAR, fill=_FILL))
 
 
 def random_flip(probability: Number = 0.5) -> Joint:
