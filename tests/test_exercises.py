@@ -265,7 +265,7 @@ def unpooled_to_even(values, switches, height, width):
 
 
 def unpooled_by_torch(values, switches, height, width):
-    return F.max_unpool2d(values[None, None], switches[None, None], 2, output_size=(height, width))[0, 0].numpy()
+    return F.max_unpool2d(values[None, None], switches[None, None], [2, 2], output_size=(height, width))[0, 0].numpy()
 
 
 def unet_output_by_rule(size, levels):
@@ -499,9 +499,9 @@ RIGHT: dict[str, list[Any]] = {
     "05.3": [kernel_by_loop, kernel_by_convolution],
     "05.4": [lambda loss, kept: (loss * kept).sum() / kept.sum(), lambda loss, kept: np.mean(loss.numpy()[kept.numpy()])],
     "06.1": [
-        [516, 1 / 64, 2073600, 7],
-        np.array([700 - 184, 0.25**3, 2 * 24 * 180 * 240, 2**3 - 1]),
-        lambda: torch.tensor([516, 0.015625, 2073600, 7]),
+        [516, 1 / 64, 5529600, 7],
+        np.array([700 - 184, 0.25**3, 2 * 64 * 180 * 240, 2**3 - 1]),
+        lambda: torch.tensor([516, 0.015625, 5529600, 7]),
     ],
     "06.2": [unpooled_by_loop, unpooled_by_torch],
     "06.3": [unet_output_by_rule, unet_output_by_net],
@@ -538,7 +538,7 @@ def test_every_exercise_has_two_right_answers_here() -> None:
 
 
 def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "01", "02", "03", "04", "05", "07", "08", "09"):
+    for notebook in ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09"):
         assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
@@ -884,11 +884,11 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda loss, kept: loss[kept].sum(), "A sum grows"),
     ],
     "06.1": [
-        ([608, 1 / 64, 2073600, 7], "on each of the two sides"),
-        ([516, 1 / 8, 2073600, 7], "one of four units"),
-        ([516, 1 / 64, 8294400, 7], "belongs to a window"),
-        ([516, 1 / 64, 2073600, 8], "are 7 apart"),
-        ([700, 1 / 64, 2073600, 7], "184 pixels are lost"),
+        ([608, 1 / 64, 5529600, 7], "on each of the two sides"),
+        ([516, 1 / 8, 5529600, 7], "one of four units"),
+        ([516, 1 / 64, 22118400, 7], "belongs to a window"),
+        ([516, 1 / 64, 5529600, 8], "are 7 apart"),
+        ([700, 1 / 64, 5529600, 7], "184 pixels are lost"),
     ],
     "06.2": [
         (unpooled_to_even, "may be odd"),
@@ -913,6 +913,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
             "Begin with zeros",
         ),
         (lambda scores, corners, height, width: -maximum_by_loop(-scores, corners, height, width), "Begin with zeros"),
+        (lambda scores, corners, height, width: maximum_by_loop(scores.abs(), corners, height, width), "Begin with zeros"),
     ],
     "07.1": [
         ([17, 4500, 25, 81], "on both sides"),
@@ -1024,7 +1025,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda size, window, step: np.arange(0, size, step), "begin so late"),
         (lambda size, window, step: [step * i for i in range(1 + math.ceil(max(size - window, 0) / step))], "hangs over"),
         (lambda size, window, step: sorted({min(i, size - window) for i in range(0, size, step)}), "not before the image"),
-        (lambda size, window, step: [*starts_by_loop(size, window, step), max(size - window, 0)], "From 0 in steps"),
+        (lambda size, window, step: [*starts_by_loop(size, window, step), max(size - window, 0)], "there twice"),
     ],
 }
 

@@ -39,6 +39,8 @@ FIGURES = {
     "bin_grids": lambda: figures.bin_grids(scene()[0], {"2": [(0, 12), (12, 24)], "short": [(0, 20)]}),
     "bin_rows": lambda: figures.bin_rows({"rule": [(0, 2), (2, 4)]}, 5),
     "rate_curves": lambda: figures.rate_curves({"small": [0.3, 0.1], "large": [0.1, 0.4]}, [1, 4], "IU", {"small": 0.3, "large": 0.4}),
+    "close_lines": lambda: figures.close_lines({"(1, 1, 1)": [68.0, 73.0], "(1, 2, 1)": [70.0, 76.0]}, ["block4", "block5"], "IU"),
+    "seed_dots": lambda: figures.seed_dots({"none": [0.2, 0.3], "one bin": [0.7, 0.8]}, "IU"),
     "gains": lambda: figures.gains({"baseline": (37.0, 78.0), "pyramid": (41.0, 80.0)}, "IU / accuracy"),
     "pictures": lambda: figures.pictures([[figures.patterned(LABELS, PALETTE)] * 2] * 2, ["a", "b"], ["x", "y"]),
     "numbered": lambda: figures.numbered({"labels": LABELS, "preds": LABELS.clone()}, PALETTE),
@@ -617,3 +619,20 @@ def test_the_best_rate_has_a_ring() -> None:
     rings = [tuple(np.asarray(line.get_xydata())[0]) for line in fig.axes[0].lines if line.get_markersize() == 16]
     assert rings == [(0, 0.3), (1, 0.4)]
     plt.close(fig)
+
+
+def test_a_row_of_seeds_has_all_its_dots_and_their_mean() -> None:
+    ax = FIGURES["seed_dots"]().axes[0]
+    dots = [np.asarray(line.get_xdata()).tolist() for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [[0.2, 0.3], [0.7, 0.8]]
+    assert [text.get_text() for text in ax.texts] == ["0.25", "0.75"]
+    plt.close("all")
+
+
+def test_close_lines_take_their_own_range() -> None:
+    low, high = FIGURES["close_lines"]().axes[0].get_ylim()
+    assert 60 < low < 68
+    assert 76 < high < 80
+    with pytest.raises(ValueError, match="6 lines"):
+        figures.close_lines({str(n): [0.0, 1.0] for n in range(6)}, ["a", "b"], "IU")
+    plt.close("all")

@@ -121,6 +121,10 @@ def _aggregated(scores: Tensor, corners: Tensor, height: int, width: int, how: s
     return total
 
 
+def _maximum(scores: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    return _aggregated(scores, corners, height, width)
+
+
 def _last_wins(scores: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
     total = torch.zeros(scores.shape[1], height, width)
     for one, (top, left) in zip(scores, corners.tolist(), strict=True):
@@ -146,8 +150,8 @@ def _swapped(scores: Tensor, corners: Tensor, height: int, width: int) -> Tensor
 def _boxes() -> list[Case]:
     generator = torch.Generator().manual_seed(0)
     return [
-        (torch.tensor([[[[2.0]]], [[[5.0]]], [[[3.0]]]]), torch.tensor([[0, 1], [0, 1], [0, 0]]), 2, 2),
-        (torch.tensor([[[[-1.0, 2.0]]], [[[-3.0, 1.0]]]]), torch.tensor([[0, 0], [1, 0]]), 2, 3),
+        (torch.tensor([[[[5.0]]], [[[2.0]]], [[[3.0]]]]), torch.tensor([[0, 1], [0, 1], [0, 0]]), 2, 2),
+        (torch.tensor([[[[-1.0, 2.0]]], [[[-3.0, 1.0]]]]), torch.tensor([[0, 0], [0, 0]]), 2, 3),
         (torch.randn(4, 2, 2, 3, generator=generator), torch.tensor([[0, 0], [1, 2], [3, 1], [1, 1]]), 6, 5),
     ]
 
@@ -155,13 +159,13 @@ def _boxes() -> list[Case]:
 EXERCISES = (
     Exercise(
         "06.1",
-        reference=lambda: [516, 1 / 64, 2073600, 7],
+        reference=lambda: [516, 1 / 64, 5529600, 7],
         otherwise="184 pixels are lost; each unpooling keeps 1 of 4; 2 bits a window; from 0 to 2³ - 1.",
         mistakes=(
-            Mistake(lambda: [608, 1 / 64, 2073600, 7], "92 pixels are lost on each of the two sides: 700 - 184."),
-            Mistake(lambda: [516, 1 / 8, 2073600, 7], "Each unpooling leaves one of four units, not one of two: 1 / 4³."),
-            Mistake(lambda: [516, 1 / 64, 2073600 * 4, 7], "A switch belongs to a window, and there is one for four units."),
-            Mistake(lambda: [516, 1 / 64, 2073600, 8], "The corner of a block of 8 and its last pixel are 7 apart."),
+            Mistake(lambda: [608, 1 / 64, 5529600, 7], "92 pixels are lost on each of the two sides: 700 - 184."),
+            Mistake(lambda: [516, 1 / 8, 5529600, 7], "Each unpooling leaves one of four units, not one of two: 1 / 4³."),
+            Mistake(lambda: [516, 1 / 64, 22118400, 7], "A switch belongs to a window, and there is one for four units."),
+            Mistake(lambda: [516, 1 / 64, 5529600, 8], "The corner of a block of 8 and its last pixel are 7 apart."),
         ),
     ),
     Exercise(
@@ -183,6 +187,10 @@ EXERCISES = (
         otherwise="Down: minus 4, then half, if it is even. Up: double, then minus 4. The last level of the way down also takes 4.",
         mistakes=(
             Mistake(_output_unchecked, "Where a pool meets an odd size, or nothing is left, the answer is 0: the net takes no such image."),
+            Mistake(
+                lambda size, levels: size - 4 - 12 * (2 ** (levels - 1) - 1),
+                "Right for the sizes that the net takes. Where a pool meets an odd size, or nothing is left, the answer is 0.",
+            ),
             Mistake(_output_of_one_way, "After each up-convolution come two more convolutions without padding, which take 4 again."),
             Mistake(
                 lambda size, levels: size - 184 if _output(size, levels) else 0,
@@ -217,7 +225,7 @@ EXERCISES = (
     ),
     Exercise(
         "06.5",
-        reference=_aggregated,
+        reference=_maximum,
         cases=_boxes(),
         otherwise="Begin with zeros. Put each box's scores into zeros of the image's size, and take the maximum with what is there.",
         mistakes=(

@@ -2,7 +2,17 @@
 
 from edu_seg.figures.base import HATCHES, as_picture, img_tag, new_figure, png, show, shrink
 from edu_seg.figures.charts import bars, heat, lines
-from edu_seg.figures.context import bin_grids, bin_rows, gains, map_taps, parallel_branches, rate_curves, valid_curves
+from edu_seg.figures.context import (
+    bin_grids,
+    bin_rows,
+    close_lines,
+    gains,
+    map_taps,
+    parallel_branches,
+    rate_curves,
+    seed_dots,
+    valid_curves,
+)
 from edu_seg.figures.convolutions import arithmetic, laid_down, matrices, overlaps, windows
 from edu_seg.figures.crf import (
     band_curves,
@@ -33,6 +43,7 @@ __all__ = [
     "boxed",
     "class_legend",
     "class_maps",
+    "close_lines",
     "confusion",
     "decoder_strip",
     "film_strip",
@@ -68,6 +79,7 @@ __all__ = [
     "png",
     "rate_curves",
     "responses",
+    "seed_dots",
     "show",
     "shrink",
     "skips_diagram",

@@ -120,7 +120,8 @@ def rate_curves(
 ) -> Figure:
     """One curve a scale of objects over the rate (name -> one score for each), its best rate circled.
 
-    together: name -> score of a net with all rates, drawn beyond the last rate. Raises ValueError for more curves than colours.
+    together: name -> score of a net with several rates side by side, drawn beyond the last rate.
+    Raises ValueError for more curves than colours.
     """
     if len(scores) > len(SERIES):
         raise ValueError(f"{len(scores)} curves, and colours for {len(SERIES)}: draw two figures")
@@ -132,7 +133,7 @@ def rate_curves(
         ax.plot(best, values[best], "o", markersize=16, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.8)
         if together:
             ax.plot(len(rates), together[name], marker, color=colour, markersize=9)
-    names = [str(rate) for rate in rates] + (["all\ntogether"] if together else [])
+    names = [str(rate) for rate in rates] + (["several\ntogether"] if together else [])
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel="rate", ylabel=ylabel, ylim=(0, None))
     ax.grid(axis="y", color=GRID_GREY, linewidth=0.5)
@@ -157,11 +158,48 @@ def gains(rows: Mapping[str, tuple[float, float]], xlabel: str) -> Figure:
     return fig
 
 
-def _box(ax: Axes, x: float, y: float, text: str, width: float, face: str) -> None:
+def close_lines(rows: Mapping[str, Sequence[float]], columns: Sequence[str], ylabel: str) -> Figure:
+    """A table whose rows lie close together, a line for each (name -> one value a column); the axis shows their range, not 0.
+
+    Raises ValueError for more lines than there are markers.
+    """
+    colours = [*(colour for colour, _ in SERIES), INK]
+    if len(rows) > len(colours):
+        raise ValueError(f"{len(rows)} lines, and markers for {len(colours)}: draw two figures")
+    fig, axes = new_figure(9.5, 4.4)
+    ax: Axes = axes[0, 0]
+    for (name, values), colour, dash, marker in zip(rows.items(), colours, (*DASHES, "-"), (*MARKERS, "v"), strict=False):
+        ax.plot(range(len(columns)), values, dash, color=colour, marker=marker, label=name, linewidth=2.2, markersize=8)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set(ylabel=f"{ylabel}\n(the axis does not begin at 0)")
+    ax.grid(axis="y", color=GRID_GREY, linewidth=0.5)
+    ax.legend(frameon=False, ncols=len(rows), loc="lower center", bbox_to_anchor=(0.5, 1))
+    return fig
+
+
+def seed_dots(rows: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
+    """One row a net from the top down (name -> a score for each seed): a dot a seed, a bar at their mean, and the mean as a number."""
+    fig, axes = new_figure(9.0, 0.42 * len(rows) + 0.9)
+    ax: Axes = axes[0, 0]
+    values = [value for row in rows.values() for value in row]
+    for place, row in enumerate(rows.values()):
+        mean = sum(row) / len(row)
+        ax.plot(row, [place] * len(row), "o", color=SERIES[0][0], markersize=8, alpha=0.55, markeredgewidth=0)
+        ax.plot([mean, mean], [place - 0.32, place + 0.32], color=INK, linewidth=2.4)
+        ax.text(1.01, place, f"{mean:.2f}", transform=ax.get_yaxis_transform(), va="center", color=INK)
+    room = 0.04 * (max(values) - min(values))
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5), xlim=(min(values) - room, max(values) + room))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=GRID_GREY, linewidth=0.5)
+    return fig
+
+
+def _box(ax: Axes, x: float | int, y: float | int, text: str, width: float | int, face: str) -> None:
     ax.add_patch(Rectangle((x - width / 2, y - 0.36), width, 0.72, facecolor=face, edgecolor=INK, hatch="..." if face == "#f3e3c3" else ""))
     box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "linewidth": 0, "alpha": 0.85}
     ax.text(x, y, text, ha="center", va="center", fontsize=10, color=INK, bbox=box)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _arrow(ax: Axes, start: tuple[float | int, float | int], end: tuple[float | int, float | int]) -> None:
     ax.add_patch(FancyArrowPatch(start, end, arrowstyle="->", mutation_scale=10, color=INK, shrinkA=0, shrinkB=0))

@@ -68,7 +68,7 @@ def tiles(image: Float[Tensor, "3 H W"], wider: Float[Tensor, "3 h w"], margin: 
     wider: the image continued on all sides, `margin` pixels at the top and left. step: a tile's prediction, in pixels.
     """
     height, width = image.shape[1:]
-    fig, axes = new_figure(5.6, 5.6 * wider.shape[1] / wider.shape[2] + 0.3)
+    fig, axes = new_figure(4.4, 4.4 * wider.shape[1] / wider.shape[2] + 0.3)
     ax: Axes = axes[0, 0]
     ax.imshow(as_picture(wider), alpha=0.45, extent=(-margin, wider.shape[2] - margin, wider.shape[1] - margin, -margin))
     ax.imshow(as_picture(image), extent=(0, width, height, 0))
