@@ -17,7 +17,7 @@ from torch import Tensor
 
 from edu_seg.crf.energy import Pairwise
 from edu_seg.crf.filters import NormalisedFilter
-from edu_seg.crf.permutohedral import Lattice, LatticeFilter, weighted_rows
+from edu_seg.crf.permutohedral import Lattice, LatticeFilter, weighted_rows_of_each
 
 BLOCK = 2**16  # pixels sliced at once: the table of their scores never exists whole
 LARGEST_EXPONENT = 60.0
@@ -94,9 +94,7 @@ class _Scores:
             first += len(at_vertices)
 
     def of_pixels(self, part: slice) -> Tensor:
-        rows = self.rows[part]
-        starts = torch.arange(0, rows.numel() + 1, rows.shape[1], dtype=torch.int32, device=rows.device)
-        return weighted_rows(self.table, rows.flatten(), starts, self.weights[part].flatten())
+        return weighted_rows_of_each(self.table, self.rows[part], self.weights[part])
 
 
 def mean_field_in_place(

@@ -34,6 +34,12 @@ def weighted_rows(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor) 
     return F.embedding_bag(rows, table, starts, mode="sum", per_sample_weights=weights, include_last_offset=True)
 
 
+def weighted_rows_of_each(table: Tensor, rows: Int[Tensor, "n e"], weights: Float[Tensor, "n e"]) -> Float[Tensor, "n C"]:
+    """The same where each row of the result takes e rows of `table`."""
+    starts = torch.arange(0, weights.numel() + 1, weights.shape[1], dtype=torch.int32, device=weights.device)
+    return weighted_rows(table, rows.flatten(), starts, weights.flatten())
+
+
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """N pixels on M vertices, as sparse matrices; row M of every table of vertices stays zero and stands for all missing ones.
@@ -75,8 +81,7 @@ class Lattice:
         return at_vertices
 
     def slice(self, at_vertices: Float[Tensor, "M1 C"], weights: Float[Tensor, "N d1"]) -> Float[Tensor, "N C"]:
-        starts = torch.arange(0, weights.numel() + 1, weights.shape[1], dtype=torch.int32, device=weights.device)
-        return weighted_rows(at_vertices, self.vertices.flatten(), starts, weights.flatten())
+        return weighted_rows_of_each(at_vertices, self.vertices, weights)
 
 
 def build_lattice(features: Float[Tensor, "N d"]) -> Lattice:
