@@ -17,6 +17,7 @@ times a dense one, with 32-bit indices, threads and vector instructions.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,18 @@ class Lattice:
         """
         return 1 / (1 + 2.0 ** (1 - self.vertices.shape[1]))
 
+    @cached_property
+    def _thirds(self) -> tuple[Tensor, Tensor]:
+        """Where each vertex's three entries of a row of B start, and their weights: the same on every axis."""
+        rows = self.num_vertices + 1
+        starts = torch.arange(0, 3 * rows + 1, 3, dtype=torch.int32, device=self.weights.device)
+        return starts, self.weights.new_tensor([1, 0.5, 0.5]).repeat(rows)
+
     def splat(self, values: Float[Tensor, "N C"], weights: Float[Tensor, " entries"]) -> Float[Tensor, "M1 C"]:
         return weighted_rows(values, self.pixels, self.starts, weights)
 
     def blur(self, at_vertices: Float[Tensor, "M1 C"], reverse: bool = False) -> Float[Tensor, "M1 C"]:
-        rows = len(at_vertices)
-        starts = torch.arange(0, 3 * rows + 1, 3, dtype=torch.int32, device=at_vertices.device)
-        weights = at_vertices.new_tensor([1, 0.5, 0.5]).repeat(rows)
+        starts, weights = self._thirds
         for neighbours in self.neighbours.flip(0) if reverse else self.neighbours:
             at_vertices = weighted_rows(at_vertices, neighbours, starts, weights)
         return at_vertices
