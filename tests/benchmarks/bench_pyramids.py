@@ -49,6 +49,8 @@ def pairs(size: int) -> dict[str, tuple[nn.Module, nn.Module]]:
     else:
         peer = pspnet_resnetd50b_voc(pretrained_backbone=False, num_classes=CLASSES, aux=True, in_size=(size, size))
         found["PSPNet, pytorchcv"] = (ours("pspnet_resnet50", stride_in="3x3"), peer)
+    for module in (module for _, other in found.values() for module in other.modules() if isinstance(module, nn.Dropout)):
+        module.p = 0.0  # as in ours, so that the losses can be compared
     return found
 
 
