@@ -164,6 +164,10 @@ CAMVID_CONTEXT = (
     "front-end alone and with the basic context module. Rate 1e-3 as in the released documents: a stack without normalisation dies at more."
 )
 CAMVID_SMALL_TRUNK = {"backbone": "vgg_strided", "dropout": 0.1}
+CAMVID_DECODERS = (
+    "Ours: the time, images and loss of camvid-cpu. Widths: what two cores can train in it. Rate: U-Net has no normalisation and takes "
+    "half of the others'."
+)
 CAMVID_PYRAMIDS = (
     "Ours: one backbone of stride 8 and one budget under four heads. Rates and bins for its map of 30 x 40 units; auxiliary weight: "
     "PSPNet, section 4."
@@ -183,6 +187,12 @@ def _camvid_head(model: str, auxiliary_weight: float = 0.0, **options: Any) -> P
         restore_prior=0.75,
         auxiliary_weight=auxiliary_weight,
     )
+
+
+def _camvid_decoder(model: str, epochs: int, lr: float, **options: Any) -> Preset:
+    """As many epochs as fit into the time of `camvid-cpu`."""
+    fit = replace(CAMVID_FIT, epochs=epochs, validate_every=epochs, lr=lr)
+    return Preset(CAMVID_DECODERS, model, CAMVID_SMALL, fit, options, balance=0.5, restore_prior=0.75)
 
 
 DILATED = FitConfig(
@@ -303,6 +313,8 @@ PRESETS: dict[str, Preset] = {
     "camvid-cpu-aspp": _camvid_head("deeplab_v3_resnet50", rates=[4, 8, 12], head_conv=False),
     "camvid-cpu-psp": _camvid_head("pspnet_resnet50", align_corners=False),
     "camvid-cpu-psp-aux": _camvid_head("pspnet_resnet50", 0.4, align_corners=False, auxiliary=True),
+    "camvid-cpu-segnet": _camvid_decoder("segnet_basic", 28, 4e-3, width=0.25),
+    "camvid-cpu-unet": _camvid_decoder("unet", 26, 2e-3, width=0.125, padding="same"),
     "camvid-fcn8s": Preset(
         "FCN-8s at once (PAMI 2017, section 4.3) at CamVid's full size, for one GPU; optimiser and augmentation are ours.",
         "fcn8s_at_once",

@@ -99,8 +99,11 @@ def says(root: Locator) -> str:
 
 
 def wait_for_wave(root: Locator, omega: float, within: float) -> dict[str, str]:
-    """The attributes once the curve is pointed at `omega`: each key or move is drawn in a frame of its own, so earlier ones may be seen before."""
-    near = "([node, omega, within]) => { const [name, at] = node.dataset.point.split(','); return name === 'response' && Math.abs(at - omega) < within; }"
+    """The attributes once the curve is pointed at `omega`. Each key or move has its own frame, so those before may be seen first."""
+    near = """([node, omega, within]) => {
+      const [name, at] = node.dataset.point.split(",");
+      return name === "response" && Math.abs(at - omega) < within;
+    }"""
     root.page.wait_for_function(near, arg=[root.element_handle(), omega, within])
     return attributes(root)
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edu_seg.backbones import build as build_backbone
 from edu_seg.conv_matrix import conv_matrix
 from edu_seg.exercises import EXERCISES, check
 from edu_seg.exercises.checking import Exercise, Mistake, review
@@ -461,6 +462,56 @@ def starts_by_loop(size, window, step):
     return starts
 
 
+def multiply_adds_by_loop(height, width, c_in, c_out, kernel, stride):
+    units = len(range(0, height, stride)) * len(range(0, width, stride))
+    return units * c_out * (kernel * kernel * c_in)
+
+
+def multiply_adds_by_torch(height, width, c_in, c_out, kernel, stride):
+    with torch.device("meta"):
+        layer = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        return layer(torch.empty(1, c_in, height, width)).numel() * layer.weight[0].numel()
+
+
+def rates_by_trunk(output_stride, convention):
+    with torch.device("meta"):
+        trunk = build_backbone("resnet18", output_stride=output_stride, convention=convention)
+    stages = [trunk.get_submodule(f"layer{number}") for number in range(1, 5)]
+    return [[stage.get_submodule("0.conv1").dilation[0], stage.get_submodule("1.conv1").dilation[0]] for stage in stages]
+
+
+def rates_by_stages(output_stride, convention):
+    rates, stride, rate = [], 4, 1
+    for step in (1, 2, 2, 2):
+        old = rate
+        stride, rate = (stride * step, rate) if stride * step <= output_stride else (stride, rate * step)
+        rates.append([{"exact": old, "stage": rate}[convention], rate])
+    return rates
+
+
+def channels_by_layers(start, k, counts, theta):
+    found, channels = [], start
+    for number, count in enumerate(counts):
+        if number:
+            channels = math.floor(channels * theta)
+        for _ in range(count):
+            channels += k
+        found.append(channels)
+    return found
+
+
+def channels_by_recursion(start, k, counts, theta):
+    if not counts:
+        return []
+    behind = start + k * counts[0]
+    return [behind, *channels_by_recursion(int(behind * theta), k, counts[1:], theta)]
+
+
+def paths_by_counting(n, deleted):
+    lengths = [math.comb(n - deleted, m) for m in range(n - deleted + 1)]
+    return [sum(lengths) / 2**n, sum(m * number for m, number in enumerate(lengths)) / sum(lengths)]
+
+
 RIGHT: dict[str, list[Any]] = {
     "00.1": [0.18, 0.9 / 5, Fraction(9, 50), np.float64(0.18), torch.tensor(0.18), lambda: (0.9 + 0 + 0 + 0 + 0) / 5],
     "00.2": [confusion_by_loop, confusion_by_bincount, confusion_by_numpy],
@@ -522,6 +573,11 @@ RIGHT: dict[str, list[Any]] = {
     "09.3": [valid_by_convolution, valid_by_counting],
     "09.4": [bins_by_pooling, lambda size, n: [(math.floor(i * size / n), math.ceil((i + 1) * size / n)) for i in range(n)]],
     "09.5": [starts_by_loop, lambda size, window, step: sorted({min(i, max(size - window, 0)) for i in range(0, size, step)})],
+    "10.1": [[36864, 69632, 21, 256, 6], np.array([64**2 * 9, 2 * 256 * 64 + 64**2 * 9, 21, 64 + 6 * 32, math.comb(4, 2)])],
+    "10.2": [multiply_adds_by_loop, multiply_adds_by_torch],
+    "10.3": [rates_by_trunk, rates_by_stages],
+    "10.4": [channels_by_layers, channels_by_recursion],
+    "10.5": [paths_by_counting, lambda n, deleted: np.array([2.0**-deleted, 0.5 * (n - deleted)])],
 }
 
 
@@ -538,7 +594,7 @@ def test_every_exercise_has_two_right_answers_here() -> None:
 
 
 def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09"):
+    for notebook in ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10"):
         assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
@@ -1026,6 +1082,43 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda size, window, step: [step * i for i in range(1 + math.ceil(max(size - window, 0) / step))], "hangs over"),
         (lambda size, window, step: sorted({min(i, size - window) for i in range(0, size, step)}), "not before the image"),
         (lambda size, window, step: [*starts_by_loop(size, window, step), max(size - window, 0)], "there twice"),
+    ],
+    "10.1": [
+        ([64**2, 69632, 21, 256, 6], "nine taps"),
+        ([36864, 2 * 64 * 256, 21, 256, 6], "between them"),
+        ([36864, 69632, 15, 256, 6], "not up to 5"),
+        ([36864, 69632, 21, 6 * 32, 6], "came in are kept"),
+        ([36864, 69632, 21, 256, 2**4], "number of all paths"),
+        ([36864, 69632, 36, 256, 6], "reads l maps"),
+    ],
+    "10.2": [
+        (lambda height, width, c_in, c_out, kernel, stride: 2 * height * width * c_in * c_out * kernel**2, "one multiply-add"),
+        (lambda *case: 2 * multiply_adds_by_loop(*case), "one multiply-add"),
+        (lambda height, width, c_in, c_out, kernel, stride: height * width * c_in * c_out * kernel**2, "the input's size"),
+        (lambda *case: multiply_adds_by_loop(*case) // case[4], "is a square"),
+        (lambda height, width, *rest: multiply_adds_by_loop(height - height % rest[3], width - width % rest[3], *rest), "round up"),
+        (lambda height, width, c_in, c_out, kernel, stride: height * width * kernel**2, "pair of channels"),
+    ],
+    "10.3": [
+        (lambda output_stride, convention: rates_by_trunk(output_stride, "stage"), "keeps the rate before"),
+        (lambda output_stride, convention: rates_by_trunk(output_stride, "exact"), "has the stage's rate"),
+        (lambda output_stride, convention: rates_by_trunk(output_stride, convention.replace("exact", "drn")), 'the convention "drn"'),
+        (lambda output_stride, convention: np.ones((4, 2)), "what follows is dilated"),
+        (lambda output_stride, convention: 2 * np.ones((4, 2)), "at least 1"),
+    ],
+    "10.4": [
+        (lambda start, k, counts, theta: (start + k * np.cumsum(counts)).tolist(), "only the share theta"),
+        (lambda *case: [math.floor(width * case[3]) for width in channels_by_layers(*case)], "behind the transitions"),
+        (lambda start, k, counts, theta: k * np.array(counts), "stacked with what it adds"),
+        (lambda start, k, counts, theta: start + k * np.array(counts), "not with `start`"),
+        (lambda start, k, counts, theta: [start] * len(counts), "adds k channels a layer"),
+    ],
+    "10.5": [
+        (lambda n, deleted: [(n - deleted) / n, (n - deleted) / 2], "halves the number"),
+        (lambda n, deleted: [2.0**-deleted, n / 2], "they are shorter"),
+        (lambda n, deleted: [2.0**-deleted, n - deleted], "the longest path"),
+        (lambda n, deleted: [2.0 ** (n - deleted), (n - deleted) / 2], "divide by 2^n"),
+        (lambda n, deleted: [0.0, 0.0], "takes away the half"),
     ],
 }
 

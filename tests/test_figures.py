@@ -87,6 +87,14 @@ FIGURES = {
     "band_curves": lambda: figures.band_curves({"net": [40.0, 50, 60], "CRF": [50.0, 55, 62]}, [1, 2]),
     "grid_scores": lambda: figures.grid_scores(torch.tensor([[0.1, 0.2, 0.3], [0.9, 0.5, 0.4]]), [5, 10], [1, 2, 4], ("a", "b"), "mean IU"),
     "unrolled": lambda: figures.unrolled(2),
+    "wirings": lambda: figures.wirings(3),
+    "layer_costs": lambda: figures.layer_costs(
+        {"net": {"32": [("stem", 9, 4.0), ("end", 5, 1.0)], "8": [("stem", 9, 4.0), ("end", 9, 3.0)]}}
+    ),
+    "path_lengths": lambda: figures.path_lengths({"paths": [0.25, 0.5, 0.25], "gradient": [0.6, 0.3, 0.1]}),
+    "deletions": lambda: figures.deletions({"residual": (0.8, [0.4, 0.79]), "plain": (0.7, [0.3, 0.2])}, "mean IU"),
+    "reuse_map": lambda: figures.reuse_map(torch.tensor([[1.0, torch.nan], [0.25, 1.0]]), ["layer 1", "scores"], ["input", "layer 1"]),
+    "accuracy_cost": lambda: figures.accuracy_cost({"ResNet": [("18", 11.7, 1.8, 30.4), ("50", 25.6, 4.1, 24.0)]}, "error (%)"),
     "legend": lambda: with_legend(),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -636,3 +644,49 @@ def test_close_lines_take_their_own_range() -> None:
     with pytest.raises(ValueError, match="6 lines"):
         figures.close_lines({str(n): [0.0, 1.0] for n in range(6)}, ["a", "b"], "IU")
     plt.close("all")
+
+
+def test_wirings_join_what_their_names_say() -> None:
+    """Three layers: 3 arrows in a plain net, 3 more around its layers in a residual one, and in a dense one all 6 pairs of maps."""
+    arrows = [arrow for arrow in FIGURES["wirings"]().axes[0].patches if isinstance(arrow, FancyArrowPatch)]
+    assert len(arrows) == 3 + (3 + 3) + 6
+
+
+def test_one_layer_has_nothing_to_jump_over() -> None:
+    with pytest.raises(ValueError, match="draw at least 2"):
+        figures.wirings(1)
+
+
+def test_layer_costs_name_sides_and_sums() -> None:
+    written = texts(FIGURES["layer_costs"]())
+    assert {"net, output stride 32: 5 MiB", "net, output stride 8: 7 MiB", "9", "5"} <= written
+
+
+def test_path_lengths_are_bars_and_have_a_second_cue() -> None:
+    ax = FIGURES["path_lengths"]().axes[0]
+    bars = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_height() for bar in bars] == pytest.approx([0.25, 0.5, 0.25, 0.6, 0.3, 0.1])
+    assert len({bar.get_hatch() for bar in bars}) == 2
+    with pytest.raises(ValueError, match="5 groups of bars, and colours for 4"):
+        figures.path_lengths({str(i): [1.0] for i in range(5)})
+
+
+def test_deletions_draw_the_whole_net_as_a_line() -> None:
+    left = FIGURES["deletions"]().axes[0]
+    assert left.lines[0].get_ydata()[0] == pytest.approx(0.8)  # pyright: ignore[reportIndexIssue]
+    assert "whole net 0.80" in {text.get_text() for text in left.texts}
+
+
+def test_what_is_not_read_stays_white() -> None:
+    written = {text.get_text() for text in FIGURES["reuse_map"]().axes[0].texts}
+    assert written == {"1.00", "0.25"}
+    with pytest.raises(ValueError, match="give one name a row, one a column"):
+        figures.reuse_map(torch.eye(2), ["a"], ["a", "b"])
+
+
+def test_each_net_is_named_on_both_axes_of_cost() -> None:
+    left, right = FIGURES["accuracy_cost"]().axes
+    assert [text.get_text() for text in left.texts] == [text.get_text() for text in right.texts] == ["18", "50"]
+    assert left.lines[0].get_xdata() == pytest.approx([11.7, 25.6])
+    with pytest.raises(ValueError, match="5 families, and colours for 4"):
+        figures.accuracy_cost({str(i): [("a", 1.0, 1.0, 1.0)] for i in range(5)}, "error")

@@ -14,6 +14,7 @@ from edu_seg.exercises import (
     notebook_07,
     notebook_08,
     notebook_09,
+    notebook_10,
 )
 from edu_seg.exercises.checking import Exercise
 
@@ -30,6 +31,7 @@ EXERCISES: dict[str, Exercise] = {
         notebook_07,
         notebook_08,
         notebook_09,
+        notebook_10,
     )
     for exercise in notebook.EXERCISES
 }

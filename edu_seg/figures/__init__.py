@@ -1,5 +1,6 @@
 """Pictures of the course: pure functions to matplotlib figures, and `show`, which puts one into a notebook with its alternative text."""
 
+from edu_seg.figures.backbones import accuracy_cost, deletions, layer_costs, path_lengths, reuse_map, wirings
 from edu_seg.figures.base import HATCHES, as_picture, img_tag, new_figure, png, show, shrink
 from edu_seg.figures.charts import bars, heat, lines
 from edu_seg.figures.context import (
@@ -34,6 +35,7 @@ from edu_seg.figures.upsampling import grids, skips_diagram, tents
 
 __all__ = [
     "HATCHES",
+    "accuracy_cost",
     "arithmetic",
     "as_picture",
     "band_curves",
@@ -46,6 +48,7 @@ __all__ = [
     "close_lines",
     "confusion",
     "decoder_strip",
+    "deletions",
     "film_strip",
     "folded",
     "four_tasks",
@@ -59,6 +62,7 @@ __all__ = [
     "kernel_maps",
     "laid_down",
     "lattice_plane",
+    "layer_costs",
     "level_rows",
     "lines",
     "listed_states",
@@ -72,6 +76,7 @@ __all__ = [
     "overlaps",
     "parallel_branches",
     "passes_filled",
+    "path_lengths",
     "path_rows",
     "patterned",
     "pictures",
@@ -79,6 +84,7 @@ __all__ = [
     "png",
     "rate_curves",
     "responses",
+    "reuse_map",
     "seed_dots",
     "show",
     "shrink",
@@ -92,4 +98,5 @@ __all__ = [
     "ways_back",
     "weight_map",
     "windows",
+    "wirings",
 ]
