@@ -40,6 +40,11 @@ def train(
     num_workers: int | None = None,
     device: str | None = None,
     seed: int | None = None,
+    max_minutes: float | None = None,
+    channels_last: bool = False,
+    compile: bool = False,
+    deterministic: bool = False,
+    profile: bool = False,
     quiet: bool = False,
 ) -> None:
     """Train a preset's model; several processes by `torchrun -m edu_seg train ...`.
@@ -61,6 +66,11 @@ def train(
         num_workers: Processes that load images.
         device: auto, cpu, cuda or mps.
         seed: Of everything random.
+        max_minutes: Stop before the epoch that would not end in time; --resume goes on.
+        channels_last: Store maps with their channels side by side, in which most devices convolve faster.
+        compile: Let torch.compile rewrite the network; the first steps then take minutes.
+        deterministic: The same bits on each run, on a GPU too, at a lower speed.
+        profile: Say after each epoch which share of its time went to data, forward, backward and optimiser.
         quiet: No progress bars.
     """
     from edu_seg import presets
@@ -79,6 +89,11 @@ def train(
         "num_workers": num_workers,
         "device": device,
         "seed": seed,
+        "max_minutes": max_minutes,
+        "channels_last": channels_last or None,
+        "compile": compile or None,
+        "deterministic": deterministic or None,
+        "profile": profile or None,
     }
     config = _config(chosen, {name: value for name, value in changes.items() if value is not None}, quiet)
     chosen = replace(chosen, pretrained=chosen.pretrained and not random_weights)
@@ -86,7 +101,7 @@ def train(
     train_base, val_base = (presets.labelled_set(chosen.data, root, split, sbd_root) for split in ("train", "val"))
     seed_everything(config.seed, 0)
     model = _model_to_train(chosen, train_base.num_classes, folder, stage_from, resume)
-    fit(
+    history = fit(
         model,
         presets.training_set(chosen.data, train_base, config.seed, limit),
         presets.evaluation_set(val_base, limit),
@@ -100,7 +115,9 @@ def train(
         resume=resume,
     )
     if os.environ.get("RANK", "0") == "0":  # torchrun's first process
-        print(f"{folder}: trained. Scores: python -m edu_seg evaluate {folder}")
+        done = history[-1]["epoch"] if history else 0
+        state = "trained" if done == config.epochs else f"stopped after {done} of {config.epochs} epochs, --resume goes on"
+        print(f"{folder}: {state}. Scores: python -m edu_seg evaluate {folder}")
 
 
 def _config(preset: "Preset", changes: dict[str, Any], quiet: bool) -> "FitConfig":
@@ -371,7 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("EDU_SEG_TRACEBACK"):
             raise
         text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-        print(f"error: {' '.join(text.split())}", file=sys.stderr)
+        print(f"error: {' '.join(' '.join([text, *getattr(error, '__notes__', [])]).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(*getattr(interrupt, "__notes__", ["Interrupted."]), file=sys.stderr)

@@ -6,9 +6,11 @@ from fractions import Fraction
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 Pooling = Literal["average", "maximum"]
 Rule = Literal["adaptive", "window"]
@@ -174,6 +176,50 @@ class WithAuxiliary(nn.Module):
 
     def forward(self, images: Float[Tensor, "N 3 H W"]) -> tuple[Float[Tensor, "N K H W"], Float[Tensor, "N K H W"]]:
         return self.model.forward_with_auxiliary(images)
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with the mean and variance of the whole batch of all processes, on any device (PyTorch's `SyncBatchNorm` takes GPUs only).
+
+    Processes may hold different numbers of images. Outside of training, and in a single process, it is `nn.BatchNorm2d`.
+    """
+
+    def forward(self, input: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
+        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return super().forward(input)
+        count = input.new_tensor([input.numel() / input.shape[1]])
+        totals = all_reduce(torch.cat([input.sum((0, 2, 3)), count]))
+        count, mean = totals[-1], totals[:-1] / totals[-1]
+        centred = input - mean[:, None, None]
+        variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        scale = (variance + self.eps).rsqrt()
+        if self.weight is None:
+            return centred * scale[:, None, None]
+        return centred * (scale * self.weight)[:, None, None] + self.bias[:, None, None]
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Running statistics, as in `nn.BatchNorm2d`: an exponential mean, or over all batches where momentum is None."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+def share_batch_norm(model: nn.Module) -> nn.Module:
+    """Puts batch norm over all processes in the place of every batch norm inside `model`; changes the model and returns it.
+
+    PyTorch's where the model lies on a GPU, else `SharedBatchNorm2d`. State dicts stay as they are.
+    """
+    if next(model.parameters()).is_cuda:
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm2d
+    return model
 
 
 class FrozenBatchNorm2d(nn.Module):

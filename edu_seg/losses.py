@@ -64,11 +64,17 @@ class CrossEntropy(Loss):
             labels = sample_patches(labels, self.keep, cell=self.cell, ignore_index=self.ignore_index)
         if self.shift is not None:
             logits = logits + self.shift[:, None, None]
-        total = F.cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
+        total = self._total(logits, labels)
         counted = labels != self.ignore_index
         if self.weight is None:
             return total, counted.sum().to(total.dtype)
         return total, (self.weight[labels.masked_fill(~counted, 0)] * counted).sum().to(total.dtype)
+
+    def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Summed cross-entropy. As a table where the same bits are asked for: PyTorch's loss on maps cannot promise them on a GPU."""
+        if torch.are_deterministic_algorithms_enabled():
+            logits, labels = logits.movedim(1, -1).flatten(0, 2), labels.flatten()
+        return F.cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
 
 
 class AuxiliaryLoss(Loss):

@@ -166,7 +166,7 @@ CAMVID_CONTEXT = (
 CAMVID_SMALL_TRUNK = {"backbone": "vgg_strided", "dropout": 0.1}
 CAMVID_DECODERS = (
     "Ours: the time, images and loss of camvid-cpu. Widths: what two cores can train in it. Rate: U-Net has no normalisation and takes "
-    "half of the others'."
+    "half of the others'. SegNet-Basic: section 3.1 of its paper; U-Net: section 2 of its."
 )
 CAMVID_PYRAMIDS = (
     "Ours: one backbone of stride 8 and one budget under four heads. Rates and bins for its map of 30 x 40 units; auxiliary weight: "

@@ -46,7 +46,7 @@ FOLDERS = {
     "crf": ("simplex", "permutohedral", "filters", "kernels", "unaries", "energy", "in_place", "mean_field", "fitting"),
     "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet", "drn", "resnet", "densenet", "dilated"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
-    "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "evaluation", "loop"),
+    "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "loading", "profiling", "evaluation", "loop"),
     "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf", "context", "decoders"),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
     "widgets": (

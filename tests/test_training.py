@@ -267,22 +267,46 @@ def test_an_auxiliary_head_learns_and_is_not_scored(tmp_path: Path) -> None:
         run(tmp_path / "other", config, loss=loss)
 
 
+def in_two_processes(folder: Path, config: FitConfig, **environment: str) -> list[dict]:
+    """The history of a run that two processes share."""
+    command = [sys.executable, str(Path(__file__).parent / "tiny_run.py"), "shared", str(folder), json.dumps(vars(config))]
+    settings = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return history(folder)
+
+
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=2, accumulation=2)
-    command = [sys.executable, str(Path(__file__).parent / "tiny_run.py"), "shared", str(tmp_path / "two"), json.dumps(vars(config))]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    two = in_two_processes(tmp_path / "two", config)
     model = run(tmp_path / "one", replace(config, accumulation=1), model=TinyNet(dropout=0.0))
-    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    one = history(tmp_path / "one")
     assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], abs=1e-5)
     assert [r["iou"] for r in two] == [pytest.approx(r["iou"], abs=1e-9, nan_ok=True) for r in one]
     # Seven validation images for two processes: none is left out or counted twice, and both processes know all counts.
     counts = evaluate(model, TinyData(7, seed=1), CLASSES).counts.tolist()
     assert [json.loads((tmp_path / "two" / f"counts_{process}.json").read_text()) for process in (0, 1)] == [counts, counts]
-    weights = load_checkpoint(tmp_path / "two" / "checkpoints" / "last.safetensors").model
+    same_weights_nearly(tmp_path / "two", model)
+
+
+def same_weights_nearly(folder: Path, model: nn.Module) -> None:
+    weights = load_checkpoint(folder / "checkpoints" / "last.safetensors").model
+    assert weights.keys() == model.state_dict().keys()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_two_processes_with_synchronised_batch_norm_equal_one(tmp_path: Path) -> None:
+    """Losses, weights and running statistics; each process by itself would normalise otherwise, as the last line shows."""
+    config = replace(CONFIG, epochs=2, sync_batch_norm=True)
+    two = in_two_processes(tmp_path / "two", config, TINY_RUN_NORM="yes")
+    model = run(tmp_path / "one", config, model=TinyNet(dropout=0.0, norm=True))
+    one = history(tmp_path / "one")
+    assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], abs=1e-5)
+    assert [r["mean_iou"] for r in two] == pytest.approx([r["mean_iou"] for r in one], abs=1e-9)
+    same_weights_nearly(tmp_path / "two", model)
+    apart = in_two_processes(tmp_path / "apart", replace(config, sync_batch_norm=False), TINY_RUN_NORM="yes")
+    assert abs(apart[-1]["loss"] - one[-1]["loss"]) > 1e-4
 
 
 def test_a_mean_of_means_would_be_another_loss() -> None:
@@ -347,8 +371,10 @@ class Nan(CrossEntropy):
 
 
 def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path: Path) -> None:
-    with pytest.raises(NotFinite, match=r"nan in epoch 2.*keeps epoch 1"):
+    with pytest.raises(NotFinite, match="nan in epoch 2") as caught:
         run(tmp_path / "run", loss=Nan())
+    assert "Stopped in epoch 2" in caught.value.__notes__[0]
+    assert "holds 1 whole epochs" in caught.value.__notes__[0]
     checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
     assert checkpoint.epoch == 1
     assert all(value.isfinite().all() for value in checkpoint.model.values())

@@ -22,16 +22,17 @@ from edu_seg.losses import CrossEntropy
 from edu_seg.training import FitConfig, evaluate, fit, make_accelerator
 
 CLASSES = 3
+NORM = "TINY_RUN_NORM"  # set: the shared run's net has a batch normalisation
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
 
 
 class TinyNet(nn.Module):
-    """Two convolutions with dropout between: no batch normalisation, so that a shared batch is exactly the whole one."""
+    """Two convolutions with dropout between. Without batch normalisation, a shared batch is exactly the whole one."""
 
-    def __init__(self, dropout: float = 0.2, seed: int = 0) -> None:
+    def __init__(self, dropout: float = 0.2, seed: int = 0, norm: bool = False) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.body = nn.Conv2d(3, 8, 3, padding=1)
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)) if norm else nn.Conv2d(3, 8, 3, padding=1)
         self.dropout = nn.Dropout(dropout)
         self.score = nn.Conv2d(8, CLASSES, 1)
 
@@ -120,7 +121,7 @@ def shared(folder: Path, config: FitConfig) -> None:
 
 
 def _share(folder: Path, config: FitConfig) -> None:
-    model = run(folder, config, model=TinyNet(dropout=0.0))
+    model = run(folder, config, model=TinyNet(dropout=0.0, norm=NORM in os.environ))
     accelerator = make_accelerator("cpu")
     matrix = evaluate(model, TinyData(7, seed=1), CLASSES, batch_size=2, accelerator=accelerator)
     (folder / f"counts_{accelerator.process_index}.json").write_text(json.dumps(matrix.counts.tolist()))

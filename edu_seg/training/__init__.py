@@ -4,6 +4,7 @@ from edu_seg.training.checkpoints import Checkpoint, CorruptCheckpoint, write_at
 from edu_seg.training.checkpoints import find as find_checkpoint
 from edu_seg.training.checkpoints import load as load_checkpoint
 from edu_seg.training.evaluation import evaluate, make_accelerator
+from edu_seg.training.loading import LostWorker
 from edu_seg.training.loop import NotFinite, fit
 from edu_seg.training.optimisation import FitConfig, lr_factor, make_optimiser, parameter_groups, poly
 
@@ -11,6 +12,7 @@ __all__ = [
     "Checkpoint",
     "CorruptCheckpoint",
     "FitConfig",
+    "LostWorker",
     "NotFinite",
     "evaluate",
     "find_checkpoint",

@@ -1,27 +1,16 @@
 """Where a run computes (Accelerate), how images reach the model, and scoring."""
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 from tqdm import tqdm
 
 from edu_seg.metrics import ConfusionMatrix
-
-
-@runtime_checkable
-class Samples(Protocol):
-    """A data set: so many pairs of an image (3, H, W) and labels (H, W). Every set of `edu_seg.datasets` is one, and so is a list."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> tuple[Tensor, ...]: ...
+from edu_seg.training.loading import Loader, Samples
 
 
 def make_accelerator(device: str = "auto", mixed_precision: str = "no") -> Accelerator:
@@ -36,31 +25,6 @@ def make_accelerator(device: str = "auto", mixed_precision: str = "no") -> Accel
     if device not in ("auto", accelerator.device.type):
         raise ValueError(f"device = {device!r} is not available here; Accelerate found {accelerator.device.type!r}. Use 'auto' or 'cpu'.")
     return accelerator
-
-
-def collate(samples: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Stack (image, labels) pairs. Raises ValueError where sizes differ, naming them."""
-    images, labels = zip(*samples, strict=True)
-    sizes = {tuple(image.shape[-2:]) for image in images}
-    if len(sizes) > 1:
-        raise ValueError(f"One batch holds images of different sizes {sorted(sizes)}: crop or resize them, or use a batch size of 1.")
-    return torch.stack(images), torch.stack(labels)
-
-
-def make_loader(
-    data: Samples, batches: Iterable[list[int]], accelerator_device: torch.device, num_workers: int
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """Batches of the given indices, on the device. Nothing random happens here: the order is in `batches`."""
-    on_gpu = accelerator_device.type == "cuda"
-    loader = DataLoader(
-        data,  # type: ignore[arg-type]
-        batch_sampler=list(batches),  # type: ignore[arg-type]
-        collate_fn=collate,
-        num_workers=num_workers,
-        pin_memory=on_gpu,
-    )
-    for images, labels in loader:
-        yield images.to(accelerator_device, non_blocking=on_gpu), labels.to(accelerator_device, non_blocking=on_gpu)
 
 
 def evaluate(
@@ -95,8 +59,8 @@ def evaluate(
     model.eval()
     try:
         with torch.inference_mode():
-            loader = make_loader(data, batches, device, num_workers)
-            for images, labels in tqdm(loader, total=len(batches), desc="evaluate", leave=False, disable=not (progress and rank == 0)):
+            loaded = Loader(data, device, num_workers)(batches)
+            for images, labels in tqdm(loaded, total=len(batches), desc="evaluate", leave=False, disable=not (progress and rank == 0)):
                 matrix.update(model(images).argmax(1), labels)
     finally:
         for module, training in modes.items():

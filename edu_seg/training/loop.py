@@ -16,18 +16,21 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from jaxtyping import UInt8
 from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from edu_seg.layers import WithAuxiliary
+from edu_seg.layers import WithAuxiliary, share_batch_norm
 from edu_seg.losses import AuxiliaryLoss, Loss
 from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore, write_atomically
-from edu_seg.training.evaluation import Samples, evaluate, make_accelerator, make_loader
+from edu_seg.training.evaluation import evaluate, make_accelerator
+from edu_seg.training.loading import Loader, Samples, lost_worker
 from edu_seg.training.optimisation import FitConfig, freeze, lr_factor, make_optimiser, set_lr
 from edu_seg.training.pictures import Display, predictions_png, spread
-from edu_seg.training.randomness import epoch_batches, pieces_of, seed_everything
+from edu_seg.training.profiling import StepTimes, shares
+from edu_seg.training.randomness import algorithms, epoch_batches, pieces_of, seed_everything
 from edu_seg.training.run_folder import RunFolder
 
 UNIT = 2.0**18
@@ -80,19 +83,27 @@ def fit(
       are none. display: turns a model's input back into an image in 0..1, for the pictures.
     - description: JSON values stored with the configuration and compared on resuming, such as the model's name and options.
 
+    - `config.max_minutes` ends the run before the epoch that would last longer than the time left; `resume` then goes on.
+
     Raises FileExistsError where the folder has a run and `resume` is False; ValueError where a resumed run's settings differ or the
-    data do not fill one batch; CorruptCheckpoint; NotFinite where the loss is no longer a number (the last checkpoint is kept);
-    OSError where a file cannot be written (the earlier one is kept).
+    data do not fill one batch; CorruptCheckpoint; NotFinite where the loss is no longer a number; OSError or ValueError where an image
+    cannot be used, naming it; LostWorker; OSError where a file cannot be written (the earlier one is kept). Whatever ends a run that
+    has begun, the last checkpoint is whole, and a note on the error says how many epochs it holds.
     """
     accelerator = make_accelerator(config.device, config.mixed_precision)
     run = _Run(accelerator, model, train_data, val_data, loss, config, RunFolder(run_dir), num_classes, ignore_index, palette, display)
     stored = {"fit": asdict(config), "num_classes": num_classes, "train_images": run.num_images, **dict(description or {})}
     try:
         run.begin(stored, resume)
-        for epoch in range(run.epoch + 1, config.epochs + 1):
-            run.one_epoch(epoch)
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {run.saved} whole epochs: go on with resume.")
+        with algorithms(config.deterministic, tuned=config.batch_size > config.accumulation):
+            run.all_epochs()
+    except BaseException as error:
+        lost = lost_worker(error)
+        if run.begun:
+            note = f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {run.saved} whole epochs: go on with resume."
+            (lost or error).add_note(note)
+        if lost:
+            raise lost from error
         raise
     finally:
         accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
@@ -128,14 +139,20 @@ class _Run:
         self.epoch, self.step, self.saved = 0, 0, 0  # done so far; saved: epochs in the last checkpoint
         self.best: float | None = None
         self.history: list[dict[str, Any]] = []
+        self.begun, self.started = False, time.perf_counter()
         self.loss = loss.to(accelerator.device)
-        if config.sync_batch_norm and accelerator.device.type == "cuda" and accelerator.num_processes > 1:
-            nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        self.model = model.to(accelerator.device)
+        self.memory_format = torch.channels_last if config.channels_last else torch.preserve_format
+        self.model = model.to(accelerator.device, memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        if config.sync_batch_norm and accelerator.num_processes > 1:
+            share_batch_norm(self.model)
+        self.load = Loader(train_data, accelerator.device, config.num_workers)
+        self.times = StepTimes(accelerator.device, config.profile)
         self.frozen = freeze(self.model, config.frozen)
         self.optimiser = make_optimiser(self.model, config)
         # What a step calls: the model, or both of its heads; with Accelerate around it, once `begin` has prepared it.
         self.wrapped: nn.Module = WithAuxiliary(self.model) if isinstance(loss, AuxiliaryLoss) else self.model
+        if config.compile:
+            self.wrapped = torch.compile(self.wrapped)  # pyright: ignore[reportAttributeAccessIssue]  # a module, as its argument is
 
     def _check_batch(self) -> None:
         batch, processes, pieces = self.config.batch_size, self.accelerator.num_processes, self.config.accumulation
@@ -160,11 +177,25 @@ class _Run:
         self.accelerator.wait_for_everyone()  # all have read before one writes
         if self.accelerator.is_main_process:
             self.folder.start(stored, self.history)
-        self.stored = stored
+        self.stored, self.begun = stored, True
         self.wrapped, self.prepared = self.accelerator.prepare(self.wrapped, self.optimiser)
         if not checkpoint:
             self._draw()
             self._save(is_best=False)
+
+    def all_epochs(self) -> None:
+        for epoch in range(self.epoch + 1, self.config.epochs + 1):
+            if self._is_out_of_time():
+                break
+            self.one_epoch(epoch)
+
+    def _is_out_of_time(self) -> bool:
+        """Whether another epoch, as long as the longest so far, would end too late: decided by the first process for all."""
+        if self.config.max_minutes is None:
+            return False
+        longest = max((record["seconds"] for record in self.history), default=0.0)
+        late = [time.perf_counter() - self.started + longest > 60 * self.config.max_minutes]
+        return broadcast_object_list(late)[0]
 
     def one_epoch(self, epoch: int) -> None:
         """Train for an epoch, validate, and store all that came of it; only then does the epoch count as done."""
@@ -176,14 +207,16 @@ class _Run:
         self.epoch = epoch
         lr = self.config.lr * lr_factor(self.config, self.step - 1, self.total_steps)
         record = {"epoch": epoch, "step": self.step, "loss": mean_loss, "lr": lr} | self._validate()
+        if parts := self.times.take():
+            record["parts"] = parts
         self._store(record | {"seconds": round(time.perf_counter() - start, 3)})
 
     def _train(self, epoch: int) -> float:
         """All optimiser steps of an epoch; the mean loss over its counted pixels."""
         config, accelerator = self.config, self.accelerator
         batches = epoch_batches(self.num_images, config.batch_size, config.seed, epoch)
-        shares = [pieces_of(batch, config.accumulation, accelerator.process_index, accelerator.num_processes) for batch in batches]
-        pieces = iter(make_loader(self.train_data, [piece for share in shares for piece in share], accelerator.device, config.num_workers))
+        own = [pieces_of(batch, config.accumulation, accelerator.process_index, accelerator.num_processes) for batch in batches]
+        pieces = self.load([piece for share in own for piece in share])
         sums = torch.zeros(2, device=accelerator.device)
         self.wrapped.train()
         for layer in self.frozen:
@@ -203,36 +236,39 @@ class _Run:
         accelerator, config = self.accelerator, self.config
         sums = torch.zeros(2, device=accelerator.device)
         for piece in range(config.accumulation):
-            images, labels = next(pieces)
+            with self.times.part("data"):
+                images, labels = next(pieces)
             last = piece == config.accumulation - 1
             with contextlib.nullcontext() if last else accelerator.no_sync(self.wrapped):
-                total, normaliser = self.loss.terms(self.wrapped(images), labels)
-                # The processes' gradients are averaged; this makes it their sum.
-                accelerator.backward(total * (accelerator.num_processes / UNIT))
+                with self.times.part("forward"):
+                    total, normaliser = self.loss.terms(self.wrapped(images.contiguous(memory_format=self.memory_format)), labels)
+                with self.times.part("backward"):  # the processes' gradients are averaged; this makes it their sum
+                    accelerator.backward(total * (accelerator.num_processes / UNIT))
             sums += torch.stack([total.detach(), normaliser.detach()])
         sums = torch.as_tensor(accelerator.reduce(sums, "sum"))
-        if config.normalise_loss:
-            self._scale_gradients(UNIT / torch.where(sums[1] > 0, sums[1], 1))
-        else:
-            self._scale_gradients(torch.full_like(sums[1], UNIT))
-        if config.clip is not None:
-            accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
-        set_lr(self.optimiser, lr_factor(config, self.step, self.total_steps))
-        self.prepared.step()
-        self.prepared.zero_grad()
+        with self.times.part("optimiser"):
+            self._move_weights(sums[1])
         self.step += 1
         return sums
 
-    def _scale_gradients(self, factor: Tensor) -> None:
+    def _move_weights(self, normaliser: Tensor) -> None:
+        """The optimiser's step, with gradients that are divided by what the loss is divided by."""
+        config = self.config
+        factor = UNIT / torch.where(normaliser > 0, normaliser, 1) if config.normalise_loss else torch.full_like(normaliser, UNIT)
         for parameter in self.model.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(factor)
+        if config.clip is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
+        set_lr(self.optimiser, lr_factor(config, self.step, self.total_steps))
+        self.prepared.step()
+        self.prepared.zero_grad()
 
     def _mean(self, sums: Tensor, epoch: int) -> float:
         total, normaliser = sums.tolist()
         if not math.isfinite(total):
             raise NotFinite(
-                f"The loss became {total} in epoch {epoch}, at or before step {self.step}. {self.folder.path} keeps epoch {epoch - 1}. "
+                f"The loss became {total} in epoch {epoch}, at or before step {self.step}. "
                 f"Take a smaller learning rate (now {self.config.lr}), a warm-up or gradient clipping."
             )
         return total / max(normaliser, 1e-30)
@@ -267,9 +303,9 @@ class _Run:
         self._save(is_best)
         if self._shows_bars:
             shown = "" if score is None else f"   mean IU {score:.4f}{'  (best)' if is_best else ''}"
-            tqdm.write(
-                f"epoch {self.epoch}/{self.config.epochs}   loss {record['loss']:.4f}{shown}   {record['seconds']:.1f} s", file=sys.stderr
-            )
+            parts = f"   ({shares(record['parts'])})" if "parts" in record else ""
+            line = f"epoch {self.epoch}/{self.config.epochs}   loss {record['loss']:.4f}{shown}   {record['seconds']:.1f} s{parts}"
+            tqdm.write(line, file=sys.stderr)
 
     def _draw(self) -> None:
         if self.accelerator.is_main_process and self.config.pictures and self.palette is not None:

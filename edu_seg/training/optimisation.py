@@ -50,7 +50,7 @@ class FitConfig:
     clip: float | None = None  # largest norm of the gradient
     normalise_loss: bool = True  # False: the sum over pixels, as the released FCN solvers have it
     mixed_precision: str = "no"  # or "bf16", "fp16"
-    sync_batch_norm: bool = False  # several GPUs normalise with the whole batch's statistics
+    sync_batch_norm: bool = False  # several processes normalise with the whole batch's statistics
     seed: int = 0
     # From here on nothing changes what is learned, so a resumed run may differ.
     validate_every: int = 1  # epochs
@@ -59,6 +59,11 @@ class FitConfig:
     device: str = "auto"  # or "cpu", "cuda", "mps"
     progress: bool = True  # bars on stderr
     pictures: int = 4  # validation images drawn each epoch; 0: none
+    max_minutes: float | int | None = None  # stop before the epoch that would not end in time
+    profile: bool = False  # measure the parts of a step
+    deterministic: bool = False  # GPUs too: the same to the last bit, and slower
+    channels_last: bool = False  # memory format of images and weights: faster convolutions on most devices
+    compile: bool = False  # torch.compile
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulation", "validate_every", "val_batch_size"):
@@ -67,6 +72,8 @@ class FitConfig:
         for name in ("lr", "weight_decay", "momentum", "warmup", "num_workers", "pictures", "bias_lr", "head_lr", "bias_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must not be negative.")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ValueError(f"max_minutes = {self.max_minutes}: must be positive, or None for no limit.")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip = {self.clip}: must be positive, or None for no clipping.")
         if not all(0 < part < 1 for part in self.milestones):
@@ -76,7 +83,21 @@ class FitConfig:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be one of {', '.join(choices)}.")
 
 
-MAY_CHANGE = frozenset({"validate_every", "val_batch_size", "num_workers", "device", "progress", "pictures"})
+MAY_CHANGE = frozenset(
+    {
+        "validate_every",
+        "val_batch_size",
+        "num_workers",
+        "device",
+        "progress",
+        "pictures",
+        "max_minutes",
+        "profile",
+        "deterministic",
+        "channels_last",
+        "compile",
+    }
+)
 """Fields of `FitConfig` that a resumed run may change: they decide how, not what, is computed."""
 
 
@@ -146,7 +167,7 @@ def _first_parts(names: Sequence[str]) -> list[str]:
 
 
 def make_optimiser(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW, over `parameter_groups`."""
+    """SGD with momentum, or AdamW, over `parameter_groups`; on a GPU in one fused kernel a group."""
     groups = parameter_groups(
         model,
         config.lr,
@@ -157,9 +178,10 @@ def make_optimiser(model: nn.Module, config: FitConfig) -> torch.optim.Optimizer
         head=config.head,
         norm_decay=config.norm_decay,
     )
+    fused = next(model.parameters()).is_cuda or None  # None: what PyTorch takes by itself
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum)
-    return torch.optim.AdamW(groups)
+        return torch.optim.SGD(groups, momentum=config.momentum, fused=fused)
+    return torch.optim.AdamW(groups, fused=fused)
 
 
 def poly(step: int, total_steps: int, power: float = 0.9) -> float:

@@ -1,6 +1,9 @@
 """Everything random in a run follows from (seed, epoch, process): then no generator's state need be stored to resume."""
 
+import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,3 +27,19 @@ def pieces_of(batch: list[int], accumulation: int, process: int, num_processes: 
     """One process's share of a batch, cut into `accumulation` pieces. Over all processes each image comes exactly once."""
     step = accumulation * num_processes
     return [batch[process + piece * num_processes :: step] for piece in range(accumulation)]
+
+
+@contextmanager
+def algorithms(deterministic: bool, tuned: bool) -> Iterator[None]:
+    """deterministic: the same bits each time, or an error that names the operation that cannot. tuned: else, convolutions may be chosen
+    by their speed on the first batch, which pays where all batches have one size."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's matrix products ask for
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = tuned and not deterministic
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]

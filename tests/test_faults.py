@@ -1,0 +1,180 @@
+"""What ends a run before its time: each is one clear message, and the last checkpoint is whole and is gone on from."""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import CLASSES, CONFIG, TinyData, TinyNet, run
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from edu_seg.losses import CrossEntropy
+from edu_seg.training import LostWorker, fit, load_checkpoint
+from edu_seg.training.loading import Loader
+from edu_seg.training.randomness import algorithms
+
+
+def epoch_of(folder: Path) -> int:
+    return load_checkpoint(folder / "checkpoints" / "last.safetensors").epoch
+
+
+def history(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+class Faulty(TinyData):
+    """Fails at one image from the second epoch on."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error, self.number = error, torch.zeros((), dtype=torch.int64).share_memory_()  # workers outlive an epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.number.fill_(epoch)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if index == 5 and self.number == 2:
+            self.fail()
+        return super().__getitem__(index)
+
+    def fail(self) -> None:
+        raise self.error
+
+
+def train(folder: Path, data: TinyData, num_workers: int, resume: bool = False) -> None:
+    config = replace(CONFIG, num_workers=num_workers)
+    fit(TinyNet(), data, TinyData(7, seed=1), CrossEntropy(), config, folder, num_classes=CLASSES, resume=resume)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(
+    "error", [OSError("street.png: truncated or not an image."), ValueError("street.png: label 77")], ids=["image", "label"]
+)
+def test_an_image_that_cannot_be_used_is_named(tmp_path: Path, num_workers: int, error: Exception) -> None:
+    """In the middle of the second epoch; without the fault the run goes on and ends where one without it ends."""
+    with pytest.raises(type(error), match=r"street\.png: .*\(Item 5 of the data\.\)") as caught:
+        train(tmp_path / "run", Faulty(error), num_workers)
+    assert "Traceback" not in str(caught.value)
+    assert "Stopped in epoch 2" in caught.value.__notes__[0]
+    assert epoch_of(tmp_path / "run") == 1
+    train(tmp_path / "run", TinyData(), 0, resume=True)
+    train(tmp_path / "whole", TinyData(), 0)
+    assert [r["loss"] for r in history(tmp_path / "run")][2:] == [r["loss"] for r in history(tmp_path / "whole")][2:]
+
+
+class Deadly(Faulty):
+    def fail(self) -> None:
+        assert get_worker_info() is not None
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_lost_worker_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(LostWorker, match=r"process that loads images has died .*num_workers") as caught:
+        train(tmp_path / "run", Deadly(ValueError()), 1)
+    assert "Stopped in epoch 2" in caught.value.__notes__[0]
+    assert epoch_of(tmp_path / "run") == 1
+
+
+def test_another_runtime_error_stays_what_it_is(tmp_path: Path) -> None:
+    class Broken(TinyNet):
+        def forward(self, images: Tensor) -> Tensor:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match=r"^out of memory"):
+        run(tmp_path / "run", model=Broken())
+    assert epoch_of(tmp_path / "run") == 0
+
+
+def test_workers_live_through_epochs_and_see_the_new_one() -> None:
+    class Tagged(Faulty):
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            return torch.tensor([[[float(os.getpid()), float(self.number)]]]), torch.zeros(1, 2, dtype=torch.int64)
+
+    data = Tagged(ValueError())
+    load, found = Loader(data, torch.device("cpu"), num_workers=1), []
+    for epoch in (1, 2):
+        data.set_epoch(epoch)
+        found.append([images.flatten().tolist() for images, _ in load([[epoch], [3]])])
+    assert found[0][0] == [found[1][0][0], 1.0]
+    assert found[1][1] == [found[0][1][0], 2.0]
+    assert found[0][0][0] != os.getpid()
+
+
+def test_a_run_stops_in_time_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is ten seconds later: an epoch lasts ten or more, so a minute has room for two of them, not for four."""
+    now = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("edu_seg.training.loop.time.perf_counter", lambda: float(next(now)))
+    run(tmp_path / "run", replace(CONFIG, max_minutes=1))
+    done = epoch_of(tmp_path / "run")
+    assert 1 <= done < CONFIG.epochs
+    monkeypatch.undo()
+    run(tmp_path / "run", resume=True)
+    run(tmp_path / "whole")
+    assert [r["loss"] for r in history(tmp_path / "run")] == [r["loss"] for r in history(tmp_path / "whole")]
+
+
+def test_a_profile_accounts_for_the_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "run", replace(CONFIG, epochs=1, profile=True, progress=True))
+    record = history(tmp_path / "run")[0]
+    assert set(record["parts"]) == {"data", "forward", "backward", "optimiser"}
+    assert min(record["parts"].values()) > 0
+    assert sum(record["parts"].values()) < record["seconds"]
+    assert "forward" in capsys.readouterr().err
+    run(tmp_path / "plain", replace(CONFIG, epochs=1))
+    assert "parts" not in history(tmp_path / "plain")[0]
+
+
+@pytest.mark.parametrize("option", ["deterministic", "channels_last"])
+def test_how_it_is_computed_does_not_change_what(tmp_path: Path, option: str) -> None:
+    """Without dropout, whose draws fall on other units where a map lies otherwise in memory."""
+    run(tmp_path / "plain", model=TinyNet(dropout=0.0))
+    run(tmp_path / "other", replace(CONFIG, **{option: True}), model=TinyNet(dropout=0.0))
+    assert [r["loss"] for r in history(tmp_path / "other")] == pytest.approx([r["loss"] for r in history(tmp_path / "plain")], abs=1e-5)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_compiled_training_is_the_same_and_leaves_plain_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the back end that changes nothing: what is tested is the loop around it."""
+    real, seen = torch.compile, []
+    monkeypatch.setattr(torch, "compile", lambda module: seen.append(module) or real(module, backend="eager"))
+    model = run(tmp_path / "compiled", replace(CONFIG, compile=True))
+    assert seen == [model]
+    run(tmp_path / "plain")
+    assert [r["loss"] for r in history(tmp_path / "compiled")] == pytest.approx([r["loss"] for r in history(tmp_path / "plain")], abs=1e-6)
+    weights = [load_checkpoint(tmp_path / name / "checkpoints" / "last.safetensors").model for name in ("compiled", "plain")]
+    assert weights[0].keys() == weights[1].keys() == model.state_dict().keys()
+
+
+def test_deterministic_algorithms_end_with_the_block() -> None:
+    with algorithms(True, tuned=True):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        logits, labels = torch.randn(2, 3, 4, 5), torch.randint(3, (2, 4, 5))
+        flat = CrossEntropy()(logits, labels)
+    torch.testing.assert_close(flat, CrossEntropy()(logits, labels))
+    assert not torch.are_deterministic_algorithms_enabled()
+    with algorithms(False, tuned=True):
+        assert torch.backends.cudnn.benchmark
+    assert not torch.backends.cudnn.benchmark
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_does_not_wait_for_the_gpu(tmp_path: Path) -> None:
+    class Strict(CrossEntropy):
+        def terms(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+            torch.cuda.set_sync_debug_mode("error")
+            return super().terms(logits, labels)
+
+    try:
+        run(tmp_path / "run", replace(CONFIG, device="cuda", epochs=1), loss=Strict())
+    except RuntimeError as error:
+        pytest.fail(f"a step waits: {error}")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
