@@ -1,4 +1,4 @@
-"""The command line: python -m edu_seg train | evaluate | predict | models | receptive-field.
+"""The command line: python -m edu_seg train | evaluate | results | predict | export | models | receptive-field.
 
 What is imported at the top is little, so that help comes quickly; each command imports what it needs. A mistake of the user's
 (an unknown preset, a missing folder, a damaged checkpoint) is one line on stderr and exit code 2; set EDU_SEG_TRACEBACK=1 to see
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edu_seg.presets import Preset
-    from edu_seg.training import Checkpoint, FitConfig
+    from edu_seg.training import FitConfig
 
 
 def train(
@@ -129,6 +129,7 @@ def _config(preset: "Preset", changes: dict[str, Any], quiet: bool) -> "FitConfi
 
 def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from: Path | None, resume: bool) -> "nn.Module":
     """The preset's model; for a staged one with the coarser net's weights in it."""
+    from edu_seg.prediction import load_trained
     from edu_seg.training.checkpoints import LAST
 
     taken_up = resume and (folder / "checkpoints" / LAST).exists()
@@ -136,26 +137,11 @@ def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from
     if stage_from is not None:
         if preset.stage_from is None:
             raise ValueError("--stage-from: this preset does not start from another net.")
-        coarser, _ = _trained_model(stage_from)
+        coarser, _ = load_trained(stage_from)
         model.stage_from(coarser)  # type: ignore[operator]
     elif preset.stage_from is not None and not taken_up:
         raise ValueError(f"this preset starts from a trained {preset.stage_from}: train that first, then give --stage-from RUN.")
     return model
-
-
-def _trained_model(run_or_checkpoint: Path) -> "tuple[nn.Module, Checkpoint]":
-    """The model that a run has trained, in evaluation mode, with nothing but the checkpoint to go by."""
-    from edu_seg import models
-    from edu_seg.training import find_checkpoint, load_checkpoint
-
-    path = find_checkpoint(run_or_checkpoint)
-    checkpoint = load_checkpoint(path, optimiser=False)
-    if "model" not in checkpoint.config:
-        raise ValueError(f"{path}: does not say which model it is of; only runs of `python -m edu_seg train` can be used here.")
-    stored = checkpoint.config["model"]
-    model = models.build(stored["name"], stored["num_classes"], **stored["options"])
-    model.load_state_dict(checkpoint.model)
-    return model.eval(), checkpoint
 
 
 def evaluate(
@@ -163,6 +149,7 @@ def evaluate(
     data: Path | None = None,
     split: str = "val",
     limit: int | None = None,
+    result: Path | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> None:
@@ -173,12 +160,14 @@ def evaluate(
         data: The data set's folder [default: below the folder that EDU_SEG_DATA names].
         split: val, or another list of the set.
         limit: Only so many images.
+        result: Also write the scores to this JSON file, with the command, versions, machine, seed and time of the run.
         device: auto, cpu, cuda or mps.
         quiet: No progress bar.
     """
-    from edu_seg import presets, training
+    from edu_seg import presets, results, training
+    from edu_seg.prediction import load_trained
 
-    model, checkpoint = _trained_model(run)
+    model, checkpoint = load_trained(run)
     base = presets.labelled_set(presets.DataSpec.from_json(checkpoint.config["data"]), str(data) if data else None, split)
     accelerator = training.make_accelerator(device)
     matrix = training.evaluate(
@@ -188,82 +177,80 @@ def evaluate(
         accelerator=accelerator,
         progress=not quiet,
     )
-    if accelerator.is_main_process:
-        print(f"{run}, epoch {checkpoint.epoch}, {len(base) if limit is None else min(limit, len(base))} images of {split}")
-        print(matrix.table(base.classes))
+    if not accelerator.is_main_process:
+        return
+    print(f"{run}, epoch {checkpoint.epoch}, {len(base) if limit is None else min(limit, len(base))} images of {split}")
+    print(matrix.table(base.classes))
+    if result is not None:
+        history = training.read_history(run)
+        results.write_result(result, results.make_result(model, checkpoint, matrix, history, split, accelerator.device))
 
 
 def predict(
-    run: Annotated[Path, tyro.conf.Positional], images: Annotated[list[Path], tyro.conf.Positional], out: Path, device: str = "auto"
+    run: Annotated[Path, tyro.conf.Positional],
+    images: Annotated[list[Path], tyro.conf.Positional],
+    out: Path,
+    window: int | None = None,
+    overlap: float = 1 / 3,
+    scales: tuple[float, ...] = (1.0,),
+    mirror: bool = False,
+    crf: bool = False,
+    device: str = "auto",
 ) -> None:
     """Segment images: for each a palette PNG of the classes (NAME.png) and an overlay (NAME_overlay.png).
 
     Args:
         run: A run's folder (its best checkpoint) or a checkpoint file.
-        images: Image files of any size; greyscale and transparent ones are turned into RGB.
+        images: Image files of any size, and folders of them, such as the frames of a film; greyscale and transparent ones become RGB.
         out: The folder to write to.
+        window: Slide a window of so many pixels squared over the image, instead of taking it whole.
+        overlap: The part of a window that the next one shares with it.
+        scales: The mean over images scaled by these factors.
+        mirror: The mean with the mirrored image as well.
+        crf: Refine the result with a dense CRF.
         device: auto, cpu, cuda or mps.
     """
     import numpy as np
     from PIL import Image
 
     from edu_seg.datasets.files import overlay, write_palette_png
+    from edu_seg.prediction import Inference, Predictor, image_files, predictions
     from edu_seg.training import make_accelerator
 
-    _check_names(images)
-    model, checkpoint = _trained_model(run)
-    model.to(make_accelerator(device).device)
-    palette, size = np.array(checkpoint.config["palette"], np.uint8), checkpoint.config["data"]["size"]
+    files = image_files(images)
+    predictor, checkpoint = Predictor.of_run(run, make_accelerator(device).device, Inference(window, overlap, scales, mirror, crf))
+    palette = np.array(checkpoint.config["palette"], np.uint8)
     out.mkdir(parents=True, exist_ok=True)
-    for path in images:
-        image = _read_rgb(path)
-        labels = _segment(model, image, size)
+    for path, photograph, labels in predictions(predictor, files):
         write_palette_png(out / f"{path.stem}.png", labels, palette)
-        Image.fromarray(overlay(image, labels, palette)).save(out / f"{path.stem}_overlay.png")
+        Image.fromarray(overlay(photograph, labels, palette)).save(out / f"{path.stem}_overlay.png")
         print(f"{path} -> {out / path.stem}.png, {path.stem}_overlay.png")
 
 
-def _check_names(images: Sequence[Path]) -> None:
-    """Raise ValueError where two images would be written to one name."""
-    seen: dict[str, Path] = {}
-    for path in images:
-        if path.stem in seen:
-            raise ValueError(f"{seen[path.stem]} and {path} would both be written to {path.stem}.png: predict them one at a time.")
-        seen[path.stem] = path
+def export(run: Annotated[Path, tyro.conf.Positional], out: Path, size: tuple[int, int]) -> None:
+    """Write a trained model as a program of torch.export, for use without this package.
+
+    Args:
+        run: A run's folder (its best checkpoint) or a checkpoint file.
+        out: The file to write, such as model.pt2.
+        size: Height and width of the images that it takes: RGB, normalised as in training.
+    """
+    from edu_seg.prediction import export_program, load_trained
+
+    model, _ = load_trained(run)
+    difference = export_program(model, size, out)
+    print(f"{out}: images (1, 3, {size[0]}, {size[1]}) -> logits; read back, it differs from the model by at most {difference:.1e}")
 
 
-def _read_rgb(path: Path) -> Any:
-    """An image file as uint8 (H, W, 3), turned upright; ValueError for what has no eight-bit colours."""
-    import numpy as np
-    from PIL import Image, ImageOps
+def results(folder: Annotated[Path, tyro.conf.Positional] = Path("data/results")) -> None:
+    """Print the table of a folder of results.
 
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith(("I", "F")):
-                raise ValueError(f"{path}: mode {file.mode}, more than 8 bits a channel: save it as 8-bit RGB or greyscale first.")
-            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image.") from None
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"{path}: truncated or not an image ({error}).") from error
+    Args:
+        folder: Where `evaluate --result` has written to.
+    """
+    from edu_seg.results import read_results, table
 
-
-def _segment(model: "nn.Module", image: Any, size: Sequence[int] | None) -> Any:
-    """Labels (H, W) of an RGB image. Where the model was trained on resized images, the image is brought to that height first."""
-    import torch
-    from torch.nn.functional import interpolate
-
-    from edu_seg.datasets.transforms import evaluation_transform
-
-    height, width = image.shape[:2]
-    pixels = torch.from_numpy(image).permute(2, 0, 1) / 255
-    if size is not None:
-        seen = (size[0], max(1, round(width * size[0] / height)))
-        pixels = interpolate(pixels[None], seen, mode="bilinear", align_corners=False, antialias=True)[0]
-    pixels, _ = evaluation_transform()(pixels, torch.zeros(pixels.shape[1:], dtype=torch.int64))
-    with torch.inference_mode():
-        logits = model(pixels[None].to(next(model.parameters()).device))
-        return interpolate(logits, (height, width), mode="bilinear", align_corners=False).argmax(1)[0].cpu().numpy()
+    print(table(read_results(folder)))
 
 
 def models(cost: int | None = None) -> None:
@@ -370,7 +357,15 @@ def _function(module: str, function: str) -> Any:
 
 
 ABOUT = "Train, score, use and look into segmentation models; each command has its own --help."
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "models": models, "receptive-field": receptive_field}
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "results": results,
+    "predict": predict,
+    "export": export,
+    "models": models,
+    "receptive-field": receptive_field,
+}
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:

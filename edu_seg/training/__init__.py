@@ -7,6 +7,7 @@ from edu_seg.training.evaluation import evaluate, make_accelerator
 from edu_seg.training.loading import LostWorker
 from edu_seg.training.loop import NotFinite, fit
 from edu_seg.training.optimisation import FitConfig, lr_factor, make_optimiser, parameter_groups, poly
+from edu_seg.training.run_folder import read_history
 
 __all__ = [
     "Checkpoint",
@@ -23,5 +24,6 @@ __all__ = [
     "make_optimiser",
     "parameter_groups",
     "poly",
+    "read_history",
     "write_atomically",
 ]

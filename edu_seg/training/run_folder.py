@@ -76,6 +76,12 @@ class RunFolder:
         write_atomically(self.checkpoints / LAST, payload)
 
 
+def read_history(run_or_checkpoint: Path) -> list[dict[str, Any]]:
+    """The lines of `metrics.jsonl` of a run, given its folder or one of its checkpoints. Empty where there is no such file."""
+    folder = run_or_checkpoint.parent.parent if run_or_checkpoint.is_file() else run_or_checkpoint
+    return RunFolder(folder).read_metrics()
+
+
 def _to_json(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 

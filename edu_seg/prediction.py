@@ -1,0 +1,158 @@
+"""From a trained run to the labels of a photograph, a folder of them or the frames of a film, one image at a time."""
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from edu_seg import models
+from edu_seg.crf import DenseCRF
+from edu_seg.datasets.transforms import evaluation_transform
+from edu_seg.inference import multi_scale, sliding_window
+from edu_seg.training import Checkpoint, find_checkpoint, load_checkpoint
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def load_trained(run_or_checkpoint: Path) -> tuple[nn.Module, Checkpoint]:
+    """The model that a run has trained, in evaluation mode, with nothing but the checkpoint to go by.
+
+    Raises FileNotFoundError, CorruptCheckpoint, and ValueError for a checkpoint that does not say which model it is of.
+    """
+    path = find_checkpoint(run_or_checkpoint)
+    checkpoint = load_checkpoint(path, optimiser=False)
+    if "model" not in checkpoint.config:
+        raise ValueError(f"{path}: does not say which model it is of; only runs of `python -m edu_seg train` can be used here.")
+    stored = checkpoint.config["model"]
+    model = models.build(stored["name"], stored["num_classes"], **stored["options"])
+    model.load_state_dict(checkpoint.model)
+    return model.eval(), checkpoint
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How an image is tested. window: pixels of a sliding window's side, for images larger than the crops of training; None: the image as a
+    whole. scales, mirror: means over scaled and mirrored images. crf: DenseCRF with its authors' widths and weights on top.
+    """
+
+    window: int | None = None
+    overlap: float = 1 / 3
+    scales: tuple[float, ...] = (1.0,)
+    mirror: bool = False
+    crf: bool = False
+
+    def around(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The model, window by window and scale by scale: images (N, 3, H, W) -> logits (N, K, H, W)."""
+        if self.window is not None:
+            model = partial(sliding_window, model, window=self.window, overlap=self.overlap)
+        if self.mirror or self.scales != (1.0,):
+            model = partial(multi_scale, model, scales=self.scales, mirror=self.mirror)
+        return model
+
+
+CRF = DenseCRF(80, 13, 3, 10, 3)
+"""The widths and weights of the released example of Krähenbühl and Koltun 2011."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """photograph uint8 (H, W, 3) -> labels uint8 (H, W), classes up to 255.
+
+    size: the images of training were resized to this (height, width); a photograph is brought to that height first, whatever its own,
+    and its scores back. None: it is taken as it is.
+    """
+
+    model: nn.Module
+    size: Sequence[int] | None = None
+    inference: Inference = field(default_factory=Inference)
+
+    @classmethod
+    def of_run(cls, run_or_checkpoint: Path, device: torch.device, inference: Inference) -> "tuple[Predictor, Checkpoint]":
+        model, checkpoint = load_trained(run_or_checkpoint)
+        return cls(model.to(device), checkpoint.config["data"]["size"], inference), checkpoint
+
+    @torch.inference_mode()
+    def logits(self, photograph: UInt8[ndarray, "H W 3"]) -> Float[Tensor, "1 K H W"]:
+        """Scores at the photograph's own size, before any CRF."""
+        height, width = photograph.shape[:2]
+        pixels = torch.from_numpy(photograph).permute(2, 0, 1) / 255
+        if self.size is not None:
+            seen = (self.size[0], max(1, round(width * self.size[0] / height)))
+            pixels = F.interpolate(pixels[None], seen, mode="bilinear", align_corners=False, antialias=True)[0]
+        pixels, _ = evaluation_transform()(pixels, torch.zeros(pixels.shape[1:], dtype=torch.int64))
+        scores = self.inference.around(self.model)(pixels[None].to(next(self.model.parameters()).device))
+        return F.interpolate(scores, (height, width), mode="bilinear", align_corners=False)
+
+    def __call__(self, photograph: UInt8[ndarray, "H W 3"]) -> UInt8[ndarray, "H W"]:
+        scores = self.logits(photograph)
+        if self.inference.crf:
+            scores = CRF(scores, torch.from_numpy(photograph).permute(2, 0, 1)[None].to(scores.device))
+        return scores.argmax(1)[0].to(torch.uint8).cpu().numpy()
+
+
+def image_files(paths: Iterable[Path]) -> list[Path]:
+    """The files themselves, and the images in folders among them, frame 2 before frame 10.
+
+    Raises FileNotFoundError for a folder without images and ValueError where two would be written under one name.
+    """
+    files: list[Path] = []
+    for path in paths:
+        files += _images_in(path) if path.is_dir() else [path]
+    seen: dict[str, Path] = {}
+    for path in files:
+        if path.stem in seen:
+            raise ValueError(f"{seen[path.stem]} and {path} would both be written to {path.stem}.png: predict them one at a time.")
+        seen[path.stem] = path
+    return files
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not found:
+        raise FileNotFoundError(f"{folder}: no image in this folder ({', '.join(IMAGE_SUFFIXES)}).")
+    return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+
+
+def read_photograph(path: Path) -> UInt8[ndarray, "H W 3"]:
+    """An image file in RGB, turned upright. Raises ValueError for what has no eight-bit colours, OSError for what is no whole image."""
+    try:
+        with Image.open(path) as file:
+            if file.mode.startswith(("I", "F")):
+                raise ValueError(f"{path}: mode {file.mode}, more than 8 bits a channel: save it as 8-bit RGB or greyscale first.")
+            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such image.") from None
+    except (OSError, SyntaxError) as error:
+        raise OSError(f"{path}: truncated or not an image ({error}).") from error
+
+
+def predictions(predictor: Predictor, files: Iterable[Path]) -> Iterator[tuple[Path, ndarray, ndarray]]:
+    """(file, photograph, labels) of one file after the other: however many there are, one is in memory."""
+    for path in files:
+        photograph = read_photograph(path)
+        yield path, photograph, predictor(photograph)
+
+
+def export_program(model: nn.Module, size: tuple[int, int], path: Path) -> float:
+    """Writes `model` for images (1, 3, height, width) as a program of `torch.export`, which runs without this package.
+
+    Returns the largest difference of its logits, read back from the file, from the model's on noise.
+    """
+    draw = torch.Generator().manual_seed(0)
+    images: tuple[Any, ...] = (torch.randn(1, 3, *size, generator=draw),)
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # as the file stores weights
+    with torch.no_grad():
+        torch.export.save(torch.export.export(plain, images), path)
+        made = torch.export.load(path).module()(*images)
+        return float((made - model(*images)).abs().max())

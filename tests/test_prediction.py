@@ -1,0 +1,133 @@
+"""Photographs, folders of them, and exported programs: what `predict` and `export` stand on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_cli import SMALL, fails, small_preset, trained  # noqa: F401  # fixtures
+from torch import Tensor, nn
+
+from edu_seg import models, presets
+from edu_seg.__main__ import main
+from edu_seg.crf import DenseCRF
+from edu_seg.prediction import Inference, Predictor, export_program, image_files, predictions
+
+PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+
+
+class Local(nn.Module):
+    """Each pixel's scores from that pixel alone: windows and scales of 1 must not change them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.score = nn.Conv2d(3, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.score(images)
+
+
+@pytest.mark.parametrize(
+    "inference", [Inference(window=16), Inference(window=100, overlap=0.5), Inference(mirror=True), Inference(16, mirror=True)]
+)
+def test_windows_and_mirrors_leave_a_local_net_as_it_is(inference: Inference) -> None:
+    assert (Predictor(Local(), inference=inference)(PHOTOGRAPH) == Predictor(Local())(PHOTOGRAPH)).all()
+
+
+def test_options_reach_the_network() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watched(Local):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(tuple(images.shape[2:]))
+            return super().forward(images)
+
+    Predictor(Watched(), inference=Inference(scales=(0.5, 1.0), mirror=True))(PHOTOGRAPH)
+    assert seen == [(20, 28)] * 2 + [(40, 56)] * 2
+    seen.clear()
+    Predictor(Watched(), size=(20, 99), inference=Inference(window=16))(PHOTOGRAPH)
+    assert set(seen) == {(16, 16)}  # at the height of training, 20 × 28
+    assert len(seen) == 2 * 3
+
+
+def test_a_crf_refines_what_the_net_says() -> None:
+    plain, refined = Predictor(Local()), Predictor(Local(), inference=Inference(crf=True))
+    image = torch.from_numpy(PHOTOGRAPH).permute(2, 0, 1)[None]
+    wanted = DenseCRF(80, 13, 3, 10, 3)(plain.logits(PHOTOGRAPH), image).argmax(1)[0].numpy()
+    assert (refined(PHOTOGRAPH) == wanted).all()
+    assert (refined(PHOTOGRAPH) != plain(PHOTOGRAPH)).any()
+
+
+def save(path: Path, size: tuple[int, int] = (8, 6)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (120, 30, 200)).save(path)
+    return path
+
+
+def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (10, 9, 100, 1):
+        save(tmp_path / "film" / f"frame{number}.png")
+    (tmp_path / "film" / "notes.txt").write_text("no image")
+    single = save(tmp_path / "cover.jpg")
+    assert [path.name for path in image_files([single, tmp_path / "film"])] == ["cover.jpg", *(f"frame{n}.png" for n in (1, 9, 10, 100))]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no image in this folder"):
+        image_files([tmp_path / "empty"])
+    with pytest.raises(ValueError, match="both be written"):
+        image_files([tmp_path / "film", save(tmp_path / "frame9.jpg")])
+
+
+def test_one_image_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"{number}.png") for number in range(3)]
+    stream = predictions(Predictor(Local()), files)
+    next(stream)
+    files[1].unlink()  # not read yet
+    with pytest.raises(FileNotFoundError, match=r"1\.png: no such image"):
+        next(stream)
+
+
+@pytest.mark.parametrize("name", ["fcn8s", "segnet_basic", "unet", "dilation8", "deeplab_v3_resnet50", "pspnet_resnet50"])
+def test_a_program_gives_what_the_model_gives(tmp_path: Path, name: str) -> None:
+    options = {"segnet_basic": {"width": 0.25}, "unet": {"width": 0.125, "padding": "same"}}.get(name, {"backbone": "vgg_small"})
+    model = models.build(name, 5, **options).eval()
+    assert export_program(model, (48, 64), tmp_path / "model.pt2") <= 1e-5
+    images = torch.randn(1, 3, 48, 64)
+    again = torch.export.load(tmp_path / "model.pt2").module()(images)
+    with torch.no_grad():
+        torch.testing.assert_close(again, model(images), atol=1e-5, rtol=0)
+
+
+def test_the_commands(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    save(tmp_path / "film" / "frame2.png", (48, 32))
+    save(tmp_path / "film" / "frame10.png", (48, 32))
+    options = ["--window", "24", "--scales", "0.75", "1", "--mirror", "--crf", "--device", "cpu"]
+    assert main(["predict", str(trained), str(tmp_path / "film"), "--out", str(tmp_path / "out"), *options]) == 0
+    assert [line.split("/")[-1] for line in capsys.readouterr().out.splitlines()] == [
+        f"frame{number}.png, frame{number}_overlay.png" for number in (2, 10)
+    ]
+    assert "overlap" in fails(capsys, "predict", trained, tmp_path / "film", "--out", tmp_path, "--window", 24, "--overlap", 1)
+    assert main(["export", str(trained), "--out", str(tmp_path / "net.pt2"), "--size", "32", "48"]) == 0
+    assert (tmp_path / "net.pt2").stat().st_size > 10_000
+
+
+def test_results_are_written_by_runs_and_read_into_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    path = tmp_path / "results" / "shapes.json"
+    assert main(["evaluate", str(trained), "--result", str(path), "--device", "cpu", "--quiet"]) == 0
+    result = json.loads(path.read_text())
+    record = json.loads((trained / "metrics.jsonl").read_text())
+    assert result["scores"]["mean_iou"] == pytest.approx(record["mean_iou"], abs=1e-4)
+    assert result["command"] == "python -m edu_seg train --preset shapes-cpu --epochs 1"
+    labels = [presets.labelled_set(SMALL, None, "val")[index][1] for index in range(SMALL.counts[1])]
+    assert result["data"]["scored_pixels"] == sum(int((one != 255).sum()) for one in labels)
+    assert result["machine"]["torch"] == torch.__version__.split("+")[0] or result["machine"]["torch"] == torch.__version__
+    assert result["parameters"] == sum(p.numel() for p in models.build("fcn8s", 6, backbone="vgg_small").parameters())
+    capsys.readouterr()
+    assert main(["results", str(path.parent)]) == 0
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith("| `shapes-cpu` | fcn8s |")
+    assert f"| {100 * record['mean_iou']:.1f} |" in row
+    (path.parent / "broken.json").write_text('{"preset": ')
+    assert "broken.json: no result" in fails(capsys, "results", path.parent)
