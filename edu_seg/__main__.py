@@ -1,4 +1,4 @@
-"""The command line: python -m edu_seg train | evaluate | results | predict | export | models | receptive-field.
+"""The command line: python -m edu_seg train | evaluate | results | predict | export | models | receptive-field | data.
 
 What is imported at the top is little, so that help comes quickly; each command imports what it needs. A mistake of the user's
 (an unknown preset, a missing folder, a damaged checkpoint) is one line on stderr and exit code 2; set EDU_SEG_TRACEBACK=1 to see
@@ -130,6 +130,7 @@ def _config(preset: "Preset", changes: dict[str, Any], quiet: bool) -> "FitConfi
 def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from: Path | None, resume: bool) -> "nn.Module":
     """The preset's model; for a staged one with the coarser net's weights in it."""
     from edu_seg.prediction import load_trained
+    from edu_seg.presets import start_from
     from edu_seg.training.checkpoints import LAST
 
     taken_up = resume and (folder / "checkpoints" / LAST).exists()
@@ -138,7 +139,7 @@ def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from
         if preset.stage_from is None:
             raise ValueError("--stage-from: this preset does not start from another net.")
         coarser, _ = load_trained(stage_from)
-        model.stage_from(coarser)  # type: ignore[operator]
+        start_from(model, coarser)
     elif preset.stage_from is not None and not taken_up:
         raise ValueError(f"this preset starts from a trained {preset.stage_from}: train that first, then give --stage-from RUN.")
     return model
@@ -356,6 +357,46 @@ def _function(module: str, function: str) -> Any:
         raise ValueError(f"{module} has no function {function!r}.") from error
 
 
+def data(
+    name: Annotated[str | None, tyro.conf.Positional] = None, root: Path | None = None, download: bool = False, sample: int = 20
+) -> None:
+    """Say where to get a data set, check the folder that it is in, or download it.
+
+    Args:
+        name: camvid, voc, sbd, cityscapes, ade20k, or folder for images and masks of your own; left out: list them.
+        root: The set's folder [default: its usual name below the folder that EDU_SEG_DATA names].
+        download: Fetch the set into the folder first, if its terms allow; the same command goes on with what was interrupted.
+        sample: Images of each list that are decoded for the check.
+    """
+    from tqdm import tqdm
+
+    from edu_seg.datasets import checking, published
+
+    if name is None:
+        print(checking.overview())
+        return
+    info = published.get_set(name)
+    print(checking.describe(info))
+    folder = root or checking.usual_root(info)
+    if folder is None and download:
+        raise ValueError("--download: say where to, by --root FOLDER or by setting EDU_SEG_DATA.")
+    if folder is None or not (root or download or folder.is_dir()):
+        print("No folder to check: give --root FOLDER, or set EDU_SEG_DATA.")
+        return
+    if download and (info.archive is None or checking.is_missing(info, folder)):
+        with tqdm(unit="B", unit_scale=True, desc=info.name) as bar:
+            checking.download(info, folder, bar.write, lambda done, total: _show(bar, done, total))
+    report = checking.check_folder(name, folder, sample)
+    print(report.to_text())
+    if report.problems:
+        raise ValueError(f"{folder}: what is wrong there ({len(report.problems)}) is listed above.")
+
+
+def _show(bar: Any, done: int, total: int | None) -> None:
+    bar.total, bar.n = total, done
+    bar.refresh()
+
+
 ABOUT = "Train, score, use and look into segmentation models; each command has its own --help."
 COMMANDS = {
     "train": train,
@@ -365,6 +406,7 @@ COMMANDS = {
     "export": export,
     "models": models,
     "receptive-field": receptive_field,
+    "data": data,
 }
 
 

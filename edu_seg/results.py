@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edu_seg import __version__, presets
+from edu_seg import presets
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.training import Checkpoint, write_atomically
 
@@ -37,8 +37,8 @@ def training_command(config: Mapping[str, Any]) -> str:
 def machine(device: torch.device) -> dict[str, Any]:
     """The device and the versions that a figure depends on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    packages = {name: version(name) for name in ("torch", "torchvision", "accelerate", "numpy")}
-    return {"device": name, "threads": torch.get_num_threads(), "python": platform.python_version(), "edu_seg": __version__, **packages}
+    packages = {name: version(name) for name in ("edu_seg", "torch", "torchvision", "accelerate", "numpy")}
+    return {"device": name, "threads": torch.get_num_threads(), "python": platform.python_version(), **packages}
 
 
 def _processor() -> str:

@@ -22,6 +22,7 @@ from edu_seg.losses import AuxiliaryLoss, CrossEntropy
 from edu_seg.presets import PRESETS, DataSpec, Preset
 from edu_seg.training import find_checkpoint, load_checkpoint
 
+SMALL_FIT = replace(PRESETS["shapes-cpu"].fit, batch_size=4)
 SMALL = DataSpec("shapes", size=(32, 48), counts=(8, 3), flip=0.5)
 
 
@@ -154,6 +155,37 @@ def test_a_staged_preset_starts_from_the_coarser_run(trained: Path, tmp_path: Pa
     before, after = (load_checkpoint(find_checkpoint(tmp_path / name)).model for name in ("coarse", "fine"))
     torch.testing.assert_close(after["score_skips.pool4.weight"], before["score_skips.pool4.weight"])
     assert before["score_skips.pool4.weight"].any()
+
+
+def test_a_stage_at_another_stride_takes_all_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DeepLab v3's second stage: the same net at output stride 8, its batch norms frozen."""
+    common = replace(
+        PRESETS["shapes-cpu"], model="deeplab_v3_resnet50", options={"backbone": "vgg_small"}, fit=replace(SMALL_FIT, epochs=1)
+    )
+    monkeypatch.setitem(PRESETS, "first", common)
+    second = replace(common, options={"backbone": "vgg_small", "output_stride": 8}, stage_from="first", frozen_norm=True)
+    monkeypatch.setitem(PRESETS, "second", second)
+    options = ["--device", "cpu", "--quiet", "--limit", "4"]
+    assert main(["train", "--preset", "first", "--run", str(tmp_path / "first"), *options]) == 0
+    stage = ["--stage-from", str(tmp_path / "first"), "--lr", "0"]
+    assert main(["train", "--preset", "second", "--run", str(tmp_path / "second"), *options, *stage]) == 0
+    before, after = (load_checkpoint(find_checkpoint(tmp_path / name)).model for name in ("first", "second"))
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value)
+
+
+@pytest.mark.parametrize(("objects", "whole"), [("centred", False), ("proposals", True)])
+def test_crops_around_objects_are_trained_on(objects: str, whole: bool) -> None:
+    """Each as large as the net wants it; in the first stage with one object's label alone, in the second with all labels."""
+    spec = replace(SMALL, size=(48, 64), objects=objects, object_size=40, crop=(32, 32))
+    crops = presets.training_set(spec, presets.labelled_set(spec, None, "train"), seed=0)
+    kinds = [len(set(crops[index][1].unique().tolist()) - {0, 255}) for index in range(len(crops))]
+    assert len(crops) > SMALL.counts[0]
+    assert {tuple(crops[index][0].shape) for index in range(len(crops))} == {(3, 32, 32)}
+    assert (max(kinds) > 1) == whole
+    with pytest.raises(ValueError, match="objects = 'all'"):
+        presets.training_set(replace(spec, objects="all"), presets.labelled_set(spec, None, "train"), seed=0)
 
 
 def test_models_lists_every_model_with_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:

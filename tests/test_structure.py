@@ -21,13 +21,32 @@ FLOORS = (
     ("models",),
     ("training", "inference"),
     ("figures", "widgets", "exercises"),
-    ("presets", "__main__"),
+    ("presets", "results", "prediction", "__main__"),
 )
 ORDERED = {6, 7}  # on these floors a module may also import from those to its left
 
 # Inside a folder a module imports only from those to its left; the folder's __init__ stands at the far right.
 FOLDERS = {
-    "datasets": ("files", "painting", "scenes", "shapes", "camvid", "voc", "transforms"),
+    "datasets": (
+        "files",
+        "colours",
+        "pairs",
+        "painting",
+        "scenes",
+        "shapes",
+        "camvid",
+        "voc",
+        "sbd",
+        "cityscapes",
+        "ade20k",
+        "class_table",
+        "folder",
+        "transforms",
+        "published",
+        "fetching",
+        "unpacking",
+        "checking",
+    ),
     "receptive_field": (
         "relations",
         "graph",
@@ -47,7 +66,20 @@ FOLDERS = {
     "backbones": ("pretrained", "trunk", "vgg", "alexnet", "googlenet", "drn", "resnet", "densenet", "dilated"),
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "loading", "profiling", "evaluation", "loop"),
-    "figures": ("base", "labels", "charts", "upsampling", "fields", "dense", "convolutions", "dilation", "crf", "context", "decoders"),
+    "figures": (
+        "base",
+        "labels",
+        "charts",
+        "upsampling",
+        "fields",
+        "dense",
+        "convolutions",
+        "dilation",
+        "crf",
+        "context",
+        "decoders",
+        "backbones",
+    ),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
     "widgets": (
         "base",
@@ -63,7 +95,9 @@ FOLDERS = {
         "crf_lab",
         "aspp_lab",
         "decoder_lab",
+        "cost_lab",
     ),
+    "presets": ("specs", "papers", "small"),
     "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -106,9 +106,12 @@ def check_values(labels: Integer[ndarray, "H W"], num_classes: int, path: StrPat
     values = np.flatnonzero(np.bincount(labels.ravel())) if labels.dtype == np.uint8 else np.unique(labels)
     foreign = [int(v) for v in values if not 0 <= v < num_classes and v != IGNORE_INDEX and v not in extra]
     if foreign:
+        at = labels == foreign[0]
+        row, column = np.argwhere(at)[0]
         raise ValueError(
-            f"{path}: label values {foreign} are outside the classes 0..{num_classes - 1} and not void (255); "
-            "check that the annotation belongs to this set, or give the right number of classes"
+            f"{path}: label values {foreign} are outside the classes 0..{num_classes - 1} and not void (255): {foreign[0]} first at row "
+            f"{row}, column {column}, {at.sum()} pixels in all; check that the annotation belongs to this set, or give the right number "
+            "of classes"
         )
 
 

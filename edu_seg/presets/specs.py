@@ -1,0 +1,157 @@
+"""What a preset is made of, and how its data, its model and its loss are built."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
+
+from edu_seg import models
+from edu_seg.datasets import ADE20K, CamVid, Cityscapes, MaskFolder, Shapes, VOCSegmentation
+from edu_seg.datasets.transforms import Seeded, evaluation_transform, training_transform
+from edu_seg.layers import freeze_batch_norm
+from edu_seg.losses import AuxiliaryLoss, CrossEntropy, Loss, class_weights
+from edu_seg.object_crops import Crops, balanced, centred_examples, proposal_examples
+from edu_seg.proposals import region_boxes
+from edu_seg.training import FitConfig
+
+LabelledSet = Shapes | CamVid | VOCSegmentation | Cityscapes | ADE20K | MaskFolder
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which images, and what is done to them.
+
+    kind: shapes, camvid, voc, cityscapes, ade20k or folder (one's own images and masks). size: (height, width) that images are resized
+    to (voc: never), or None (Shapes: the scenes' size). counts: how many scenes of Shapes are for training and validation. crop, scale,
+    flip, jitter, hue, blur, rotation: as in `training_transform`. objects: train on crops around objects, "centred" or "proposals"
+    (`object_crops`), resized to `object_size` pixels before anything else.
+    """
+
+    kind: str
+    size: tuple[int, int] | None = None
+    counts: tuple[int, int] = (0, 0)
+    crop: tuple[int, int] | None = None
+    scale: tuple[float, float] | None = None
+    flip: float = 0.0
+    jitter: float = 0.0
+    hue: float | None = None
+    blur: float = 0.0
+    rotation: float = 0.0
+    objects: str | None = None
+    object_size: int = 250
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "DataSpec":
+        """The specification that a run stored: JSON has lists for tuples."""
+        fixed: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**fixed)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model, data and settings. `stage_from` names the preset whose trained net this one starts from.
+
+    auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`); 0: none. frozen_norm: batch norm
+    keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`).
+    """
+
+    source: str
+    model: str
+    data: DataSpec
+    fit: FitConfig
+    options: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+    stage_from: str | None = None
+    balance: float | None = None  # power of the median-frequency class weights; None: no weights
+    restore_prior: float = 0.0  # as in `losses.CrossEntropy`
+    auxiliary_weight: float = 0.0
+    frozen_norm: bool = False
+
+    def build(self, num_classes: int) -> nn.Module:
+        """The model, with new or ImageNet weights."""
+        model = models.build(self.model, num_classes, pretrained=self.pretrained, **self.options)
+        return freeze_batch_norm(model) if self.frozen_norm else model
+
+    def description(self, name: str, base: LabelledSet) -> dict[str, Any]:
+        """What a run stores, so that its model can be built, its data found and its classes named without this table."""
+        model = {"name": self.model, "num_classes": base.num_classes, "options": self.options}
+        classes = {"classes": list(base.classes), "palette": base.palette.tolist()}
+        return {"preset": name, "model": model, "data": asdict(self.data), "balance": self.balance, **classes}
+
+
+@runtime_checkable
+class TakesStage(Protocol):
+    """A model that knows what to take from a coarser one."""
+
+    def stage_from(self, coarser: Any, /) -> nn.Module: ...
+
+
+def start_from(model: nn.Module, trained: nn.Module) -> None:
+    """Puts the weights of a stage's net into the next stage's: as the model itself says (`stage_from`), or all of them.
+
+    All: strides, frozen norms and other crops hold no weights. Raises RuntimeError, naming layers, where the nets differ.
+    """
+    if isinstance(model, TakesStage):
+        model.stage_from(trained)
+    else:
+        model.load_state_dict(trained.state_dict())
+
+
+def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | None = None) -> LabelledSet:
+    """The set without transforms. `split`: train or val, or another list's name of a set on disk.
+
+    Raises FileNotFoundError where the data are not there; ValueError for an unknown kind or split.
+    """
+    if spec.kind == "shapes":
+        if split not in ("train", "val"):
+            raise ValueError(f"split = {split!r}: Shapes has train and val.")
+        part = ("train", "val").index(split)
+        return Shapes(spec.counts[part], size=spec.size or 96, seed=part)
+    if spec.kind == "camvid":
+        return CamVid(root, split, spec.size, cache=spec.size is not None)
+    if spec.kind == "voc":
+        return VOCSegmentation(root, "train_aug" if sbd_root and split == "train" else split, sbd_root if split == "train" else None)
+    if spec.kind in ("cityscapes", "ade20k", "folder"):
+        return {"cityscapes": Cityscapes, "ade20k": ADE20K, "folder": MaskFolder}[spec.kind](root, split, size=spec.size)
+    raise ValueError(f"data kind {spec.kind!r}: there are shapes, camvid and voc, and also cityscapes, ade20k and folder.")
+
+
+def training_set(spec: DataSpec, base: LabelledSet, seed: int, limit: int | None = None) -> Seeded:
+    """`base`, or its first `limit` images, with the augmentation, whose chance depends on (seed, epoch, index)."""
+    chances = {"flip": spec.flip, "jitter": spec.jitter, "hue": spec.hue, "blur": spec.blur, "rotation": spec.rotation}
+    transform = training_transform(spec.crop, scale=spec.scale, **chances)
+    images = _first(base, limit)
+    return Seeded(images if spec.objects is None else _object_crops(spec, images), transform, seed)
+
+
+def _object_crops(spec: DataSpec, images: Dataset[tuple[Tensor, Tensor]]) -> Crops:
+    """Crops around objects, as many of each class. Every image is read once for it."""
+    if spec.objects == "centred":
+        examples = centred_examples(images)
+    elif spec.objects == "proposals":
+        examples = proposal_examples(images, region_boxes)
+    else:
+        raise ValueError(f"objects = {spec.objects!r}: there are centred and proposals.")
+    if not examples:
+        raise ValueError(f"objects = {spec.objects!r}: none of the {len(images)} images holds an object.")  # pyright: ignore[reportArgumentType]
+    return Crops(images, balanced(examples), spec.object_size)
+
+
+def evaluation_set(base: LabelledSet, limit: int | None = None) -> Seeded:
+    """`base`, or its first `limit` images, as the model expects its input, with no augmentation."""
+    return Seeded(_first(base, limit), evaluation_transform())
+
+
+def _first(base: LabelledSet, limit: int | None) -> Dataset[tuple[Tensor, Tensor]]:
+    return base if limit is None else Subset(base, range(min(limit, len(base))))
+
+
+def make_loss(preset: Preset, base: LabelledSet, limit: int | None = None) -> Loss:
+    """Cross-entropy over the pixels that are not void, with class weights and on the second head where the preset asks for them."""
+    loss = CrossEntropy()
+    if preset.balance is not None:
+        count = len(base) if limit is None else min(limit, len(base))
+        weight = class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance)
+        loss = CrossEntropy(weight, restore_prior=preset.restore_prior)
+    return AuxiliaryLoss(loss, preset.auxiliary_weight) if preset.auxiliary_weight else loss
