@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,6 +150,10 @@ def evaluate(
     data: Path | None = None,
     split: str = "val",
     limit: int | None = None,
+    window: int | None = None,
+    overlap: float = 1 / 3,
+    scales: tuple[float, ...] = (1.0,),
+    mirror: bool = False,
     result: Path | None = None,
     device: str = "auto",
     quiet: bool = False,
@@ -161,18 +165,23 @@ def evaluate(
         data: The data set's folder [default: below the folder that EDU_SEG_DATA names].
         split: val, or another list of the set.
         limit: Only so many images.
+        window: Slide a window of so many pixels squared over each image, instead of taking it whole.
+        overlap: The part of a window that the next one shares with it.
+        scales: The mean over images scaled by these factors.
+        mirror: The mean with the mirrored image as well.
         result: Also write the scores to this JSON file, with the command, versions, machine, seed and time of the run.
         device: auto, cpu, cuda or mps.
         quiet: No progress bar.
     """
     from edu_seg import presets, results, training
-    from edu_seg.prediction import load_trained
+    from edu_seg.prediction import Inference, Tested, load_trained
 
     model, checkpoint = load_trained(run)
+    inference = Inference(window, overlap, scales, mirror)
     base = presets.labelled_set(presets.DataSpec.from_json(checkpoint.config["data"]), str(data) if data else None, split)
     accelerator = training.make_accelerator(device)
     matrix = training.evaluate(
-        model.to(accelerator.device),
+        Tested(model, inference).to(accelerator.device),
         presets.evaluation_set(base, limit),
         base.num_classes,
         accelerator=accelerator,
@@ -184,7 +193,8 @@ def evaluate(
     print(matrix.table(base.classes))
     if result is not None:
         history = training.read_history(run)
-        results.write_result(result, results.make_result(model, checkpoint, matrix, history, split, accelerator.device))
+        found = results.make_result(model, checkpoint, matrix, history, split, accelerator.device)
+        results.write_result(result, found | {"inference": asdict(inference)})
 
 
 def predict(

@@ -61,6 +61,17 @@ class Inference:
         return model
 
 
+class Tested(nn.Module):
+    """A model with a way of testing around it, for scoring: images (N, 3, H, W) -> logits (N, K, H, W)."""
+
+    def __init__(self, model: nn.Module, inference: Inference) -> None:
+        super().__init__()
+        self.model, self.inference = model, inference
+
+    def forward(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K H W"]:
+        return self.inference.around(self.model)(images)
+
+
 CRF = DenseCRF(80, 13, 3, 10, 3)
 """The widths and weights of the released example of Krähenbühl and Koltun 2011."""
 

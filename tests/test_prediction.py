@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from edu_seg import models, presets
 from edu_seg.__main__ import main
 from edu_seg.crf import DenseCRF
+from edu_seg.models.fcn import FCN
 from edu_seg.prediction import Inference, Predictor, export_program, image_files, predictions
 
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
@@ -111,6 +112,21 @@ def test_the_commands(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "overlap" in fails(capsys, "predict", trained, tmp_path / "film", "--out", tmp_path, "--window", 24, "--overlap", 1)
     assert main(["export", str(trained), "--out", str(tmp_path / "net.pt2"), "--size", "32", "48"]) == 0
     assert (tmp_path / "net.pt2").stat().st_size > 10_000
+
+
+def test_scoring_takes_windows_and_scales(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """What the network is given, and what the result says of it."""
+    seen: set[tuple[int, ...]] = set()
+    real = FCN.forward
+    monkeypatch.setattr(FCN, "forward", lambda self, images: seen.add(tuple(images.shape[2:])) or real(self, images))
+    sizes = {(): {(32, 48)}, ("--window", "16"): {(16, 16)}, ("--scales", "0.5", "1", "--mirror"): {(16, 24), (32, 48)}}
+    for options, wanted in sizes.items():
+        seen.clear()
+        command = ["evaluate", str(trained), "--result", str(tmp_path / "found.json"), "--device", "cpu", "--quiet", *options]
+        assert main(command) == 0
+        assert seen == wanted
+    inference = json.loads((tmp_path / "found.json").read_text())["inference"]
+    assert inference == {"window": None, "overlap": 1 / 3, "scales": [0.5, 1.0], "mirror": True, "crf": False}
 
 
 def test_results_are_written_by_runs_and_read_into_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
