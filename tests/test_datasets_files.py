@@ -90,6 +90,19 @@ def test_missing_image(tmp_path):
         files.read_image(tmp_path / "nowhere.jpg")
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_photographs_of_more_than_eight_bits(tmp_path, mode):
+    Image.new(mode, (4, 3)).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=rf"deep\.tif: mode {mode}, more than 8 bits"):
+        files.read_image(tmp_path / "deep.tif")
+
+
+def test_values_are_found_where_they_are():
+    labels = np.array([[0, 1, 1], [9, 255, 9]], np.uint8)
+    with pytest.raises(ValueError, match=r"label values \[9\] .* 9 first at row 1, column 0, 2 pixels in all"):
+        files.check_values(labels, 2, "a.png")
+
+
 def test_missing_list_names_those_that_are_there(tmp_path):
     (tmp_path / "val.txt").write_text("a\n")
     with pytest.raises(FileNotFoundError, match=r"train\.txt: no such list; lists in that folder: val\.txt"):

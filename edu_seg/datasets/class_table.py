@@ -110,7 +110,7 @@ def _text_rows(path: Path) -> list[tuple[str, Sequence[int] | None]]:
     return rows
 
 
-def _toml_rows(path: Path) -> list[tuple[str, Sequence[int] | None]]:
+def _toml_rows(path: Path) -> list[tuple[str, Any]]:
     try:
         entries: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("class", [])
         return [(str(entry["name"]), entry.get("colour")) for entry in entries]
@@ -118,7 +118,7 @@ def _toml_rows(path: Path) -> list[tuple[str, Sequence[int] | None]]:
         raise ValueError(f"{path}: {error!r}; give each class as [[class]], name = '...', colour = [R, G, B]") from error
 
 
-def _table(path: Path, rows: Sequence[tuple[str, Sequence[int] | None]]) -> ClassTable:
+def _table(path: Path, rows: Sequence[tuple[str, Any]]) -> ClassTable:
     """The rows, checked: either all have a colour or none."""
     names = tuple(name for name, _ in rows if name != VOID)
     if not 1 <= len(names) <= IGNORE_INDEX:
@@ -132,7 +132,7 @@ def _table(path: Path, rows: Sequence[tuple[str, Sequence[int] | None]]) -> Clas
     return ClassTable(path, names, tuple(colour for name, colour in coloured if name != VOID), void)
 
 
-def _colour(path: Path, name: str, colour: Sequence[int] | None) -> Colour:
+def _colour(path: Path, name: str, colour: Any) -> Colour:
     if colour is None:
         raise ValueError(
             f"{path}: {name!r} has no colour: give one to every line or to none, and to void always (in masks of indices it is 255)"

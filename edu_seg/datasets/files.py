@@ -82,8 +82,11 @@ def _decode(path: Path, modes: tuple[str, ...] | None = None) -> Image.Image:
 
 
 def read_image(path: StrPath) -> UInt8[ndarray, "H W 3"]:
-    """A photograph as RGB. Raises OSError naming a truncated or foreign file."""
-    return np.array(_decode(Path(path)).convert("RGB"))  # a copy: torch warns of what it cannot write to
+    """A photograph as RGB. Raises OSError naming a truncated or foreign file, ValueError for one of more than 8 bits a channel."""
+    image = _decode(Path(path))
+    if image.mode.startswith(("I", "F")):  # PIL would make white of all above 255
+        raise ValueError(f"{path}: mode {image.mode}, more than 8 bits a channel: save it as 8-bit RGB or greyscale first")
+    return np.array(image.convert("RGB"))  # a copy: torch warns of what it cannot write to
 
 
 def read_labels(path: StrPath) -> UInt8[ndarray, "H W"]:
