@@ -33,4 +33,5 @@ def test_scores_follow_from_each_other() -> None:
 
 def test_a_command_repeats_what_is_not_the_presets() -> None:
     fit = {"epochs": 3, "batch_size": presets.get("shapes-cpu").fit.batch_size, "deterministic": True}
-    assert training_command({"preset": "shapes-cpu", "fit": fit}) == "python -m edu_seg train --preset shapes-cpu --deterministic --epochs 3"
+    command = training_command({"preset": "shapes-cpu", "fit": fit})
+    assert command == "python -m edu_seg train --preset shapes-cpu --deterministic --epochs 3"
