@@ -445,14 +445,19 @@ def valid_by_counting(N, r):
     return (sum(along) / N) ** 2
 
 
-def bins_by_pooling(size, n):
-    """Which units an adaptive mean reads, from its gradient."""
-    units = torch.zeros(1, 1, size, requires_grad=True)
-    spans = []
-    for one in F.adaptive_avg_pool1d(units, n).flatten():
-        read = torch.autograd.grad(one, units, retain_graph=True)[0].flatten().nonzero().flatten()
-        spans.append((read.min().item(), read.max().item() + 1))
-    return spans
+def aspp_by_sum(x, filters, rates):
+    return sum(F.conv2d(x, weight, padding=rate, dilation=rate) for weight, rate in zip(filters, rates, strict=True))
+
+
+def aspp_by_shifts(x, filters, rates):
+    """Each tap reads the padded map moved by its own step."""
+    scores = torch.zeros(len(x), len(filters[0]), *x.shape[2:])
+    for weight, rate in zip(filters, rates, strict=True):
+        padded = F.pad(x, [rate] * 4)
+        for i, j in product(range(3), repeat=2):
+            moved = padded[:, :, i * rate : i * rate + x.shape[2], j * rate : j * rate + x.shape[3]]
+            scores += torch.einsum("nchw,kc->nkhw", moved, weight[:, :, i, j])
+    return scores
 
 
 def starts_by_loop(size, window, step):
@@ -571,7 +576,7 @@ RIGHT: dict[str, list[Any]] = {
     "09.1": [[25, 900, 4, 33, 9], np.array([3 + 2 * 11, 9 * 10 * 10, 2 * 2, 33, (10 - 2) // 1 + 1]), (25, 900, 4, 33, 9)],
     "09.2": [poly_by_torch, lambda step, total, start, end, power: end + (start - end) * ((total - step) / total) ** power],
     "09.3": [valid_by_convolution, valid_by_counting],
-    "09.4": [bins_by_pooling, lambda size, n: [(math.floor(i * size / n), math.ceil((i + 1) * size / n)) for i in range(n)]],
+    "09.4": [aspp_by_sum, aspp_by_shifts],
     "09.5": [starts_by_loop, lambda size, window, step: sorted({min(i, max(size - window, 0)) for i in range(0, size, step)})],
     "10.1": [[36864, 69632, 21, 256, 6], np.array([64**2 * 9, 2 * 256 * 64 + 64**2 * 9, 21, 64 + 6 * 32, math.comb(4, 2)])],
     "10.2": [multiply_adds_by_loop, multiply_adds_by_torch],
@@ -1070,11 +1075,13 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda N, r: 0.5, "the middle tap is on the map"),
     ],
     "09.4": [
-        (lambda size, n: [(i * (size // n), i * (size // n) + math.ceil(size / n)) for i in range(n)], "SPP-net's rule"),
-        (lambda size, n: [(int(i * size / n), int((i + 1) * size / n)) for i in range(n)], "rounded up"),
-        (lambda size, n: np.array(bins_by_pooling(size, n)) - [0, 1], "behind the bin's last"),
-        (lambda size, n: [(i * (size // n), (i + 1) * (size // n)) for i in range(n)], "round at each border"),
-        (lambda size, n: [(0, size)] * n, "rounded down"),
+        (lambda x, filters, rates: F.conv2d(x, filters[0], dilation=rates[0]), "by its own rate"),
+        (lambda x, filters, rates: torch.cat([aspp_by_sum(x, [w], [r]) for w, r in zip(filters, rates, strict=True)], 1), "Stacking is"),
+        (lambda x, filters, rates: aspp_by_shifts(x, filters, rates) / len(rates), "That is the mean"),
+        (lambda x, filters, rates: aspp_by_shifts(x, filters, [1] * len(rates)), "lie side by side"),
+        (lambda x, filters, rates: aspp_by_shifts(x, filters, rates[:1] * len(rates)), "the first one's rate"),
+        (lambda x, filters, rates: sum(aspp_by_sum(x, [w], [r]).relu() for w, r in zip(filters, rates, strict=True)), "no ReLU"),
+        (lambda x, filters, rates: -aspp_by_sum(x, filters, rates), "with its own weight"),
     ],
     "09.5": [
         (lambda size, window, step: [i for i in range(0, size, step) if i + window <= size] or [0], "in no window"),

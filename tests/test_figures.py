@@ -18,6 +18,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from edu_seg import figures
+from edu_seg.costs import LayerCost, NetworkCost
 from edu_seg.geometry import PIXELS, Grid
 
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
@@ -88,9 +89,7 @@ FIGURES = {
     "grid_scores": lambda: figures.grid_scores(torch.tensor([[0.1, 0.2, 0.3], [0.9, 0.5, 0.4]]), [5, 10], [1, 2, 4], ("a", "b"), "mean IU"),
     "unrolled": lambda: figures.unrolled(2),
     "wirings": lambda: figures.wirings(3),
-    "layer_costs": lambda: figures.layer_costs(
-        {"net": {"32": [("stem", 9, 4.0), ("end", 5, 1.0)], "8": [("stem", 9, 4.0), ("end", 9, 3.0)]}}
-    ),
+    "layer_costs": lambda: figures.layer_costs({"net": {32: net_cost((9, 4), (5, 1)), 8: net_cost((9, 4), (9, 3))}}),
     "path_lengths": lambda: figures.path_lengths({"paths": [0.25, 0.5, 0.25], "gradient": [0.6, 0.3, 0.1]}),
     "deletions": lambda: figures.deletions({"residual": (0.8, [0.4, 0.79]), "plain": (0.7, [0.3, 0.2])}, "mean IU"),
     "reuse_map": lambda: figures.reuse_map(torch.tensor([[1.0, torch.nan], [0.25, 1.0]]), ["layer 1", "scores"], ["input", "layer 1"]),
@@ -98,6 +97,12 @@ FIGURES = {
     "legend": lambda: with_legend(),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+
+
+def net_cost(*layers: tuple[int, int]) -> NetworkCost:
+    """Of a network whose layers have maps of these sides and hold so many MiB."""
+    rows = [LayerCost(f"conv{n}", "Conv2d", (1, 1, side, side), 0, 0, held * 2**20) for n, (side, held) in enumerate(layers)]
+    return NetworkCost(tuple(rows), 0)
 
 
 def with_legend() -> Figure:
@@ -619,7 +624,40 @@ def test_taps_beyond_the_map_are_counted_out() -> None:
     fig = FIGURES["map_taps"]()
     assert [ax.get_title() for ax in fig.axes] == ["a\n9 of 9 taps on the map", "b\n1 of 9 taps on the map"]
     assert [[line.get_marker() for line in ax.lines].count("x") for ax in fig.axes] == [0, 8]
+    for ax in fig.axes:
+        (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+        assert all(left < x < right and high < y < low for line in ax.lines for x, y in np.asarray(line.get_xydata()))
     plt.close(fig)
+
+
+def test_a_small_map_shows_its_units() -> None:
+    assert [len(ax.collections) for ax in FIGURES["map_taps"]().axes] == [2, 2]
+    assert not figures.map_taps(65, {"a": (2, (4, 4))}).axes[0].collections
+    plt.close("all")
+
+
+def test_only_bins_that_overlap_need_dashes() -> None:
+    def dashes(spans: list[tuple[int, int]]) -> set[str]:
+        patches = figures.bin_grids(scene()[0], {"2": spans}).axes[0].patches
+        return {str(patch.get_linestyle()) for patch in patches}
+
+    assert dashes([(0, 12), (12, 24)]) == {"-"}
+    assert dashes([(0, 13), (12, 24)]) == {"-", "--"}
+    plt.close("all")
+
+
+def test_gains_say_that_their_axes_do_not_begin_at_0() -> None:
+    fig = FIGURES["gains"]()
+    assert [ax.get_xlabel() for ax in fig.axes] == ["IU", "accuracy"]
+    assert fig.get_supxlabel() == "(the axes do not begin at 0)"
+    assert all(ax.get_xlim()[0] > 0 for ax in fig.axes)
+    plt.close(fig)
+
+
+def test_rates_together_are_named() -> None:
+    fig = figures.rate_curves({"a": [0.1, 0.3, 0.2]}, [1, 2, 4], "IU", {"a": 0.3})
+    assert [label.get_text() for label in fig.axes[0].get_xticklabels()] == ["1", "2", "4", "1, 2\ntogether"]
+    plt.close("all")
 
 
 def test_the_best_rate_has_a_ring() -> None:

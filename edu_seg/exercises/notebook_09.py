@@ -1,8 +1,12 @@
-"""Exercises of notebook 09: rates and maps, bins, the poly schedule and sliding windows."""
+"""Exercises of notebook 09: rates and maps, ASPP, the poly schedule and sliding windows."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from edu_seg.exercises.checking import Case, Exercise, Mistake
-
-Spans = list[tuple[int, int]]
 
 
 def _poly(step: int, total: int, start: float, end: float, power: float) -> float:
@@ -26,16 +30,22 @@ def _mean_valid(N: int, r: int) -> float:
 MAPS: list[Case] = [(1, 1), (3, 1), (7, 3), (13, 6), (65, 24), (65, 64), (65, 65), (65, 100), (2, 9)]
 
 
-def _bins(size: int, n: int) -> Spans:
-    return [(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+def _branches(x: Tensor, filters: Sequence[Tensor], rates: Sequence[int]) -> list[Tensor]:
+    return [F.conv2d(x, weight, padding=rate, dilation=rate) for weight, rate in zip(filters, rates, strict=True)]
 
 
-def _window_rule(size: int, n: int) -> Spans:
-    """SPP-net's: windows of ⌈size/n⌉, each ⌊size/n⌋ behind the one before; the first n of them."""
-    return [(i * (size // n), i * (size // n) + -(-size // n)) for i in range(n)]
+def _aspp(x: Tensor, filters: Sequence[Tensor], rates: Sequence[int]) -> Tensor:
+    return torch.stack(_branches(x, filters, rates)).sum(0)
 
 
-LEVELS: list[Case] = [(3, 3), (6, 3), (5, 3), (7, 2), (10, 6), (60, 6), (13, 6), (2, 3)]
+def _maps() -> list[Case]:
+    generator = torch.Generator().manual_seed(0)
+
+    def case(N: int, C: int, K: int, size: tuple[int, int], rates: list[int]) -> Case:
+        filters = [torch.randint(-4, 5, (K, C, 3, 3), generator=generator).float() for _ in rates]
+        return torch.randint(-4, 5, (N, C, *size), generator=generator).float(), filters, rates
+
+    return [case(1, 1, 1, (3, 3), [1]), case(1, 1, 1, (5, 5), [2, 1]), case(2, 3, 4, (9, 7), [2, 4, 8, 12]), case(1, 2, 2, (4, 6), [6, 6])]
 
 
 def _starts(size: int, window: int, step: int) -> list[int]:
@@ -108,19 +118,24 @@ EXERCISES = (
     ),
     Exercise(
         "09.4",
-        reference=_bins,
-        cases=LEVELS,
-        otherwise="Bin i begins at i · size / n rounded down, and ends before (i + 1) · size / n rounded up.",
+        reference=_aspp,
+        cases=_maps(),
+        otherwise="Each branch is F.conv2d(x, weight, padding=rate, dilation=rate), with its own weight and its own rate; add them all.",
         mistakes=(
-            Mistake(_window_rule, "That is SPP-net's rule, one window and one stride for all bins: units at the end are left out."),
+            Mistake(lambda x, filters, rates: F.conv2d(x, filters[0]), "Pad each branch by its own rate; then all have the size of x."),
+            Mistake(lambda x, filters, rates: torch.cat(_branches(x, filters, rates), 1), "Stacking is v3's way: v2 adds the scores."),
+            Mistake(lambda x, filters, rates: torch.stack(_branches(x, filters, rates)).mean(0), "That is the mean: v2 adds."),
             Mistake(
-                lambda size, n: [(i * size // n, (i + 1) * size // n) for i in range(n)],
-                "The ends are rounded up: bins may share a unit, and none is empty where there are more bins than units.",
+                lambda x, filters, rates: _aspp(x, filters, [1] * len(rates)),
+                "The taps of every branch lie side by side: dilation=rate is missing.",
             ),
-            Mistake(lambda size, n: [(start, end - 1) for start, end in _bins(size, n)], "The end is the unit behind the bin's last."),
             Mistake(
-                lambda size, n: [(i * (size // n), (i + 1) * (size // n)) for i in range(n)],
-                "Equal bins leave a remainder that is in none of them: round at each border, not once.",
+                lambda x, filters, rates: _aspp(x, filters, [rates[0]] * len(rates)),
+                "Every branch has the first one's rate.",
+            ),
+            Mistake(
+                lambda x, filters, rates: torch.stack(_branches(x, filters, rates)).relu().sum(0),
+                "These are scores, and scores may be negative: no ReLU before the sum.",
             ),
         ),
     ),

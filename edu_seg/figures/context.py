@@ -1,7 +1,7 @@
 """Context at many scales: where the taps of a dilated filter fall, how many are left, the parts of ASPP, and the bins of a pyramid."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from jaxtyping import Float
@@ -13,24 +13,33 @@ from torch import Tensor
 from edu_seg.figures.base import GRID_GREY, INK, SERIES, as_picture, new_figure
 
 MARKERS, DASHES = "osD^", ("-", "--", "-.", ":")
+FEW_UNITS = 20  # a map with at most so many along an axis shows each unit
 
 
 def map_taps(size: int, cases: Mapping[str, tuple[int, tuple[int, int]]], *, side: float = 3.1) -> Figure:
     """The taps of a dilated 3 × 3 on a map of `size` × `size` units: title -> (rate, (row, column) of the unit it is centred on).
 
-    Taps on the map are dark discs, those beyond it grey crosses, which read padding alone. The frame is the map.
+    Taps on the map are dark discs, those beyond it grey crosses, which read padding alone. The frame is the map; where it has few
+    units, each has its square.
     """
-    reach = max(max(rate - min(place), max(place) + rate - size + 1, 0) for rate, place in cases.values())
-    fig, axes = new_figure(side * len(cases), side + 0.85, len(cases))
+    before = [max(0, *(rate - place[axis] for rate, place in cases.values())) for axis in (0, 1)]
+    behind = [max(0, *(place[axis] + rate - size + 1 for rate, place in cases.values())) for axis in (0, 1)]
+    room = 0.07 * (size + max(before[0] + behind[0], before[1] + behind[1])) + 0.5
+    fig, axes = new_figure(side * len(cases), side + 0.7, len(cases))
     for ax, (title, (rate, (row, column))) in zip(axes[0], cases.items(), strict=True):
         ax.add_patch(Rectangle((-0.5, -0.5), size, size, facecolor="#cfe3f1", edgecolor=INK, linewidth=1.6))
+        if size <= FEW_UNITS:
+            lines = [unit - 0.5 for unit in range(1, size)]
+            ax.hlines(lines, -0.5, size - 0.5, color="white", linewidth=1)
+            ax.vlines(lines, -0.5, size - 0.5, color="white", linewidth=1)
         inside = 0
         for i, j in product((-rate, 0, rate), repeat=2):
             on_map = 0 <= row + i < size and 0 <= column + j < size
             inside += on_map
             ax.plot(column + j, row + i, "o" if on_map else "x", color=INK if on_map else "#8a8a8a", markersize=8, markeredgewidth=2)
         ax.set_title(f"{title}\n{inside} of 9 taps on the map", fontsize=11)
-        ax.set(xticks=[], yticks=[], xlim=(-1.5 - reach, size + 0.5 + reach), ylim=(size + 0.5 + reach, -1.5 - reach), aspect="equal")
+        ax.set(xticks=[], yticks=[], aspect="equal")
+        ax.set(xlim=(-room - before[1], size - 1 + room + behind[1]), ylim=(size - 1 + room + behind[0], -room - before[0]))
         ax.spines[:].set_visible(False)
     return fig
 
@@ -55,7 +64,7 @@ def valid_curves(shares: Mapping[int, Sequence[float]], rates: Sequence[int]) ->
 
 def parallel_branches(branches: Sequence[str], before: str, joined: str, after: str) -> Figure:
     """Branches side by side between one input and what joins them, from left to right: ASPP, or pyramid pooling."""
-    fig, axes = new_figure(10.5, 0.62 * len(branches) + 0.4)
+    fig, axes = new_figure(10.5, 0.66 * len(branches) + 0.4)
     ax: Axes = axes[0, 0]
     middle = (len(branches) - 1) / 2
     for row, text in enumerate(branches):
@@ -73,14 +82,15 @@ def parallel_branches(branches: Sequence[str], before: str, joined: str, after: 
 def bin_grids(image: Float[Tensor, "3 H W"], bins: Mapping[str, Sequence[tuple[int, int]]], *, side: float = 2.9) -> Figure:
     """The bins of pyramid levels over an image: title -> (start, end) of each bin along an axis in pixels, the same for both axes.
 
-    Bins lie beside each other or overlap; every second one has a dashed frame. A part of the image that no bin covers is hatched.
+    Where bins overlap, every second one has a dashed frame. A part of the image that no bin covers is hatched.
     """
     height, width = image.shape[1:]
+    overlap = any(start < end for spans in bins.values() for (_, end), (start, _) in pairwise(spans))
     fig, axes = new_figure(side * len(bins), side + 0.45, len(bins))
     for ax, (title, spans) in zip(axes[0], bins.items(), strict=True):
         ax.imshow(as_picture(image), interpolation="nearest")
         for (i, (top, bottom)), (j, (left, right)) in product(enumerate(spans), repeat=2):
-            dash = "--" if (i + j) % 2 else "-"
+            dash = "--" if overlap and (i + j) % 2 else "-"
             for colour, line in (("white", 3.6), (SERIES[0][0], 1.8)):
                 frame = {"fill": False, "edgecolor": colour, "linewidth": line, "linestyle": dash if colour != "white" else "-"}
                 ax.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, **frame))
@@ -120,7 +130,7 @@ def rate_curves(
 ) -> Figure:
     """One curve a scale of objects over the rate (name -> one score for each), its best rate circled.
 
-    together: name -> score of a net with several rates side by side, drawn beyond the last rate.
+    together: name -> score of a net with all of these rates but the last side by side, drawn beyond the last rate.
     Raises ValueError for more curves than colours.
     """
     if len(scores) > len(SERIES):
@@ -133,7 +143,7 @@ def rate_curves(
         ax.plot(best, values[best], "o", markersize=16, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.8)
         if together:
             ax.plot(len(rates), together[name], marker, color=colour, markersize=9)
-    names = [str(rate) for rate in rates] + (["several\ntogether"] if together else [])
+    names = [str(rate) for rate in rates] + ([f"{', '.join(str(rate) for rate in rates[:-1])}\ntogether"] if together else [])
     ax.set_xticks(range(len(names)), names)
     ax.set(xlabel="rate", ylabel=ylabel, ylim=(0, None))
     ax.grid(axis="y", color=GRID_GREY, linewidth=0.5)
@@ -142,19 +152,24 @@ def rate_curves(
 
 
 def gains(rows: Mapping[str, tuple[float, float]], xlabel: str) -> Figure:
-    """An ablation as rows from the top down (name -> two scores), a dot and a ring for the two, and the numbers beside them."""
-    fig, axes = new_figure(9.5, 0.42 * len(rows) + 1.0, 2)
+    """An ablation as rows from the top down (name -> two scores), a dot and a diamond for the two, and the numbers beside them.
+
+    xlabel: the two scores' names, with " / " between them. The axes show the scores' range, not 0, and say so.
+    """
+    fig, axes = new_figure(8.8, 0.42 * len(rows) + 1.2, 2)
     for ax, column, title in zip(axes[0], (0, 1), xlabel.split(" / "), strict=True):
         values = [row[column] for row in rows.values()]
         low, high = min(values), max(values)
         for place, value in enumerate(values):
-            ax.plot([low - 0.15 * (high - low), value], [place, place], color=GRID_GREY, linewidth=2)
-            ax.plot(value, place, "oD"[column], color=SERIES[column][0], markersize=8)
-            ax.annotate(f"{value:.2f}", (value, place), (8, 0), textcoords="offset points", va="center", fontsize=10, color=INK)
-        ax.set(xlabel=title, xlim=(low - 0.15 * (high - low), high + 0.3 * (high - low)), ylim=(len(rows) - 0.5, -0.5))
+            ax.axhline(place, color=GRID_GREY, linewidth=0.6, zorder=0)
+            ax.plot(value, place, "oD"[column], color=SERIES[column][0], markersize=9)
+            ax.annotate(f"{value:.2f}", (value, place), (8, 6), textcoords="offset points", va="center", fontsize=11, color=INK)
+        ax.set(xlabel=title, ylim=(len(rows) - 0.5, -0.6))
+        ax.set_xlim(low - 0.15 * (high - low), high + 0.3 * (high - low))
         ax.set_yticks(range(len(rows)), list(rows) if column == 0 else [""] * len(rows))
         ax.locator_params(axis="x", nbins=5)
         ax.tick_params(axis="y", length=0)
+    fig.supxlabel("(the axes do not begin at 0)", fontsize=11)
     return fig
 
 
@@ -196,9 +211,11 @@ def seed_dots(rows: Mapping[str, Sequence[float]], xlabel: str) -> Figure:
 
 
 def _box(ax: Axes, x: float | int, y: float | int, text: str, width: float | int, face: str) -> None:
-    ax.add_patch(Rectangle((x - width / 2, y - 0.36), width, 0.72, facecolor=face, edgecolor=INK, hatch="..." if face == "#f3e3c3" else ""))
+    half = 0.36 if "\n" not in text else 0.55
+    corner, hatch = (x - width / 2, y - half), "..." if face == "#f3e3c3" else ""
+    ax.add_patch(Rectangle(corner, width, 2 * half, facecolor=face, edgecolor=INK, hatch=hatch))
     box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "linewidth": 0, "alpha": 0.85}
-    ax.text(x, y, text, ha="center", va="center", fontsize=10, color=INK, bbox=box)
+    ax.text(x, y, text, ha="center", va="center", fontsize=13, color=INK, bbox=box)
 
 
 def _arrow(ax: Axes, start: tuple[float | int, float | int], end: tuple[float | int, float | int]) -> None:

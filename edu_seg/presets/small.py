@@ -141,7 +141,7 @@ SMALL: dict[str, Preset] = {
         restore_prior=0.75,
     ),
     "own-gpu": Preset(
-        "Ours: DeepLab v3 (section 3.3 of its paper) on a folder of your own images and masks, from ImageNet's weights, with the settings of CamVid in full.",
+        "Ours: DeepLab v3 (section 3.3 of its paper) on a folder of your own images and masks, with the settings of CamVid in full.",
         "deeplab_v3_resnet50",
         replace(CAMVID_FULL, kind="folder", crop=(512, 512)),
         CAMVID_FULL_FIT,
