@@ -1,6 +1,7 @@
 """Backbones: how layers are wired, what each costs, lengths of paths, what a dense block reads, and accuracy against cost."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
+from edu_seg.costs import LayerCost, NetworkCost
 from edu_seg.figures.base import GRID_GREY, INK, SERIES, new_figure
 
 READ = "#cfe3f1"
@@ -43,21 +45,50 @@ def wirings(layers: int = 4) -> Figure:
     return fig
 
 
-def layer_costs(rows: Mapping[str, Mapping[str, Sequence[tuple[str, int, float]]]]) -> Figure:
-    """Activation memory along networks, a row a network, a column an output stride (network -> column -> (part, side of map, MiB)).
+def rows_of(cost: NetworkCost) -> list[LayerCost]:
+    """The layers that hold or compute anything, each with the (N, C, h, w) of its map; the result, held by the caller, stands last.
 
-    The area under the steps is the memory: each layer is as wide as the next. A part's layers share a colour and hatch, and its map's
-    side stands above. Networks have their own scale, columns of a network the same.
+    A layer whose output is no map has that of the layer before, a vector (N, C) is one unit.
     """
-    columns = list(next(iter(rows.values())))
-    fig, axes = new_figure(11.5, 2.5 * len(rows) + 0.3, len(columns), len(rows), sharey="row")
-    for line, (name, nets) in zip(axes, rows.items(), strict=True):
-        top = max(value for layers in nets.values() for _, _, value in layers)
-        for ax, (column, layers) in zip(line, nets.items(), strict=True):
-            _steps(ax, layers, top)
-            total = sum(value for _, _, value in layers)
-            ax.set_title(f"{name}, output stride {column}: {total:.0f} MiB", fontsize=11)
-            ax.set(ylim=(0, 1.3 * top), xlim=(0, len(layers)), xticks=[])
+    rows: list[LayerCost] = []
+    for row in sorted((row for row in cost.layers if row.activation_bytes or row.multiply_adds), key=lambda row: not row.name):
+        known = rows[-1].shape if rows else (1, 1, 1, 1)
+        shape = known if len(row.shape) < 2 else (*row.shape, 1, 1)[:4]
+        rows.append(replace(row, shape=shape) if row.name else replace(row, name="result", kind="", shape=shape))
+    return rows
+
+
+def parts_of(cost: NetworkCost) -> list[str]:
+    """The part of the network that each of `rows_of` belongs to: its block, or for those outside of blocks a run of maps of one size.
+
+    A pool belongs to what it pools.
+    """
+    parts: list[str] = []
+    side = 0
+    for row in rows_of(cost):
+        name, inner, _ = row.name.partition(".")
+        is_same = bool(parts) and not inner and side and (row.shape[-1] == side or "Pool" in row.kind)
+        parts.append(parts[-1] if is_same else name)
+        side = 0 if inner else side if is_same else row.shape[-1]
+    return parts
+
+
+def layer_costs(nets: Mapping[str, Mapping[int, NetworkCost]]) -> Figure:
+    """Activation memory along networks, a row a network, a column an output stride (network -> stride -> cost).
+
+    The area under the steps is the memory: each layer that holds anything is as wide as the next. A part's layers share a colour and
+    hatch, and its map's side stands above. Networks have their own scale, columns of a network the same.
+    """
+    fig, axes = new_figure(11.5, 2.4 * len(nets) + 0.5, max(map(len, nets.values())), len(nets), sharey="row")
+    for line, (name, columns) in zip(axes, nets.items(), strict=True):
+        held = [[pair for pair in zip(rows_of(cost), parts_of(cost), strict=True) if pair[0].activation_bytes] for cost in columns.values()]
+        top = max(row.activation_bytes for rows in held for row, _ in rows) / 2**20
+        for ax, column, cost, rows in zip(line, columns, columns.values(), held, strict=False):
+            _steps(ax, [(part, row.shape[-1], row.activation_bytes / 2**20) for row, part in rows], top)
+            ax.set_title(f"{name}, output stride {column}: {cost.activation_bytes / 2**20:.0f} MiB", fontsize=11)
+            ax.set(ylim=(0, 1.3 * top), xlim=(0, len(rows)), xticks=[])
+        for ax in line[len(columns) :]:
+            ax.axis("off")
         line[0].set_ylabel("MiB a layer")
     for ax in axes[-1]:
         ax.set_xlabel("layers, from the image on")

@@ -2,6 +2,7 @@
 
 from edu_seg.widgets.aspp_lab import ASPPLab, ASPPSettings
 from edu_seg.widgets.conv_lab import ConvLab, ConvSettings
+from edu_seg.widgets.cost_lab import CostLab
 from edu_seg.widgets.crf_lab import CRFLab
 from edu_seg.widgets.crf_steps import CRFSettings, CRFSteps, crf_steps, draw_strokes
 from edu_seg.widgets.decoder_lab import DecoderLab, DecoderStage, DecoderSteps, decoder_steps
@@ -20,6 +21,7 @@ __all__ = [
     "CRFSteps",
     "ConvLab",
     "ConvSettings",
+    "CostLab",
     "DecoderLab",
     "DecoderStage",
     "DecoderSteps",
