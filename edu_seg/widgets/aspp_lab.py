@@ -371,7 +371,7 @@ def _draw_curves(ax: Axes, settings: ASPPSettings) -> None:
         ax.axvline(rate, color=colour, linewidth=1)
         ax.plot(rate, float(mean), marker, color=colour, markersize=8)
     ax.set(xlabel="rate", ylim=(0, 1.03), xlim=(1, rates[-1]), title=f"share of places with so many valid weights, {n} × {n}")
-    ax.legend(frameon=False, loc="upper right", fontsize=10)
+    ax.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.95), fontsize=10)
 
 
 def _draw_windows(ax: Axes, image: Tensor, settings: ASPPSettings) -> None:
