@@ -6,16 +6,20 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor
 
 from edu_seg.figures.base import GRID_GREY, INK, SERIES, as_picture, new_figure
 
-ENCODER, DECODER, KEPT = "#dcebf7", "#d9f0e3", "#fdf0d0"
+ENCODER, DECODER, SCORES = "#dcebf7", "#d9f0e3", "#fdf0d0"
 
 
 def ways_back(levels: int = 4) -> Figure:
-    """Three nets as an hourglass each: what crosses from encoder to decoder, scores that are added, switches, whole maps."""
+    """Three nets as an hourglass each: what crosses from encoder to decoder, scores that are added, switches, whole maps.
+
+    A bar is a map: tall where its resolution is high, broad where it has many channels.
+    """
     fig, axes = new_figure(11.5, 3.3, 3)
     crossing = {"FCN: scores, added": ("scores", "-"), "SegNet, DeconvNet: switches": ("switches", ":"), "U-Net: whole maps": ("maps", "-")}
     for ax, (title, (what, dash)) in zip(axes[0], crossing.items(), strict=True):
@@ -31,19 +35,20 @@ def _hourglass(ax: Axes, levels: int, what: str, dash: str) -> None:
             x = side * (levels - level)
             thin = side > 0 and what == "scores"
             width = 0.16 if thin else 0.34 + 0.08 * level
-            ax.add_patch(Rectangle((x - width / 2, -height), width, 2 * height, facecolor=KEPT if thin else face, edgecolor=INK))
+            ax.add_patch(Rectangle((x - width / 2, -height), width, 2 * height, facecolor=SCORES if thin else face, edgecolor=INK))
         y = height + 0.14
         ends = (-(levels - level), y), (levels - level, y)
         arrow = FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=11, color=INK, linestyle=dash, connectionstyle="arc3,rad=-0.12")
         ax.add_patch(arrow)
-    ax.add_patch(Rectangle((-0.25, -0.12), 0.5, 0.24, facecolor=KEPT, edgecolor=INK))
-    ax.text(0, -0.95, f"crossing: {what}", ha="center")
+    ax.add_patch(Rectangle((-0.25, -0.12), 0.5, 0.24, facecolor=ENCODER, edgecolor=INK))
+    for x, part in ((-levels / 2, "encoder"), (levels / 2, "scores" if what == "scores" else "decoder")):
+        ax.text(x, -1.02, part, ha="center")
     ax.set(xlim=(-levels - 0.6, levels + 0.6), ylim=(-1.15, 1.45))
     ax.axis("off")
 
 
 def decoder_strip(rows: Mapping[str, Mapping[str, Float[Tensor, "h w"]]], *, side: float = 1.75) -> Figure:
-    """Maps from coarse to fine, a row a net (row title -> map's title -> map), all drawn at one size, each on its own scale of grey.
+    """Maps from coarse to fine, a row a net (row title -> map's title -> map), all drawn at one size, each on its own scale of colour.
 
     Below each title stand the map's size and the share of its units that are not zero.
     """
@@ -57,7 +62,7 @@ def decoder_strip(rows: Mapping[str, Mapping[str, Float[Tensor, "h w"]]], *, sid
             height, width = features.shape
             ax.imshow(features.numpy(), cmap="magma", interpolation="nearest")
             share = float((features != 0).double().mean())
-            ax.set_title(f"{title}\n{height} × {width} · {share:.0%}", fontsize=10)
+            ax.set_title(f"{title}\n{height} × {width} · {share:.0%}", fontsize=12)
         line[0].set_ylabel(name)
     return fig
 
@@ -68,7 +73,7 @@ def tiles(image: Float[Tensor, "3 H W"], wider: Float[Tensor, "3 h w"], margin: 
     wider: the image continued on all sides, `margin` pixels at the top and left. step: a tile's prediction, in pixels.
     """
     height, width = image.shape[1:]
-    fig, axes = new_figure(4.4, 4.4 * wider.shape[1] / wider.shape[2] + 0.3)
+    fig, axes = new_figure(4.4, 4.4 * wider.shape[1] / wider.shape[2] + 0.8)
     ax: Axes = axes[0, 0]
     ax.imshow(as_picture(wider), alpha=0.45, extent=(-margin, wider.shape[2] - margin, wider.shape[1] - margin, -margin))
     ax.imshow(as_picture(image), extent=(0, width, height, 0))
@@ -82,6 +87,9 @@ def tiles(image: Float[Tensor, "3 H W"], wider: Float[Tensor, "3 h w"], margin: 
         ax.add_patch(Rectangle((left - margin, top - margin), seen, seen, fill=False, edgecolor=colour, linewidth=2.6, linestyle="--"))
     ax.set(xticks=[], yticks=[], xlim=(-margin, wider.shape[2] - margin), ylim=(wider.shape[1] - margin, -margin))
     ax.spines[:].set_visible(False)
+    predicts = Line2D([], [], color=INK, linewidth=2.6, linestyle="-", label="predicts")
+    sees = Line2D([], [], color=INK, linewidth=2.6, linestyle="--", label="sees")
+    fig.legend(handles=[predicts, sees], title="a tile", loc="outside lower center", ncols=2, frameon=False)
     return fig
 
 
