@@ -94,9 +94,18 @@ def test_the_strongest_channels_come_first(name: str) -> None:
         if stage.kind == "unpool":
             assert stage.channels == below.channels
         elif stage.kind == "map":
-            strength = stage.values["switches"][:-1].var((1, 2)).tolist()
+            shown = stage.values["switches"][:-1].flatten(1)
+            strength = (shown.var(1) if shown.shape[1] > 1 else shown.squeeze(1).abs()).tolist()
             assert strength == sorted(strength, reverse=True)
             assert len(stage.channels) == min(3, stage.num_channels) == len(set(stage.channels))
+
+
+def test_of_a_map_of_one_unit_the_largest_are_shown() -> None:
+    """SegNet's last pool on 32 × 32: a unit that does not vary is not for that reason empty."""
+    first = steps_of("segnet").stages[0]
+    features = first.values["switches"]
+    assert features.shape[1:] == (1, 1)
+    assert features[0] == features[:-1].max() > 0
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -446,7 +446,8 @@ def valid_by_counting(N, r):
 
 
 def aspp_by_sum(x, filters, rates):
-    return sum(F.conv2d(x, weight, padding=rate, dilation=rate) for weight, rate in zip(filters, rates, strict=True))
+    scores = [F.conv2d(x, weight, padding=rate, dilation=rate) for weight, rate in zip(filters, rates, strict=True)]
+    return torch.stack(scores).sum(0)
 
 
 def aspp_by_shifts(x, filters, rates):
@@ -482,7 +483,8 @@ def rates_by_trunk(output_stride, convention):
     with torch.device("meta"):
         trunk = build_backbone("resnet18", output_stride=output_stride, convention=convention)
     stages = [trunk.get_submodule(f"layer{number}") for number in range(1, 5)]
-    return [[stage.get_submodule("0.conv1").dilation[0], stage.get_submodule("1.conv1").dilation[0]] for stage in stages]
+    convs = [[stage.get_submodule(f"{block}.conv1") for block in (0, 1)] for stage in stages]
+    return [[conv.dilation[0] for conv in row if isinstance(conv, torch.nn.Conv2d)] for row in convs]
 
 
 def rates_by_stages(output_stride, convention):

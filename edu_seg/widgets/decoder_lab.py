@@ -215,7 +215,8 @@ def _stage(steps: Mapping[str, _Step], below: Sequence[DecoderStage]) -> Decoder
     own = steps["switches"]
     maps = {mode: step.features[0] for mode, step in steps.items()}
     if own.places is None:
-        strength = maps["switches"].var((1, 2), correction=0)
+        flat = maps["switches"].flatten(1)
+        strength = flat.var(1, correction=0) if flat.shape[1] > 1 else flat.squeeze(1).abs()  # a single unit does not vary
         channels = tuple(strength.argsort(descending=True, stable=True)[:SHOWN].tolist())
     else:
         channels = below[-1].channels

@@ -72,7 +72,7 @@ class Trainer:
 
 def measure(name: str, options: argparse.Namespace) -> str:
     torch.manual_seed(0)
-    size = SIZES.get(name, options.size)
+    size: int = SIZES.get(name) or options.size
     with torch.device("meta"):
         work = 6 * network_cost(models.build(name, CLASSES, **OPTIONS.get(name, {})), (size, size), batch=2).multiply_adds / 2
     own = Trainer(models.build(name, CLASSES, **OPTIONS.get(name, {})), size, options)
