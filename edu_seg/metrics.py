@@ -171,7 +171,7 @@ def _scattered_histogram(index: Int[Tensor, " n"], bins: int) -> Int64[Tensor, "
 def boundary_band(labels: Int64[Tensor, "N H W"], width: int, ignore_index: int = 255) -> Bool[Tensor, "N H W"]:
     """The labelled pixels that have a pixel of another class within `width` pixels (in the larger of the two directions).
 
-    Scores in such a band show detail that whole-image scores hide (Krähenbühl and Koltun 2011, section 5, "trimap"). Void pixels
+    Scores in such a band show detail that whole-image scores hide (Krähenbühl and Koltun 2011, evaluation: the "trimap"). Void pixels
     belong to no class: they neither make a boundary nor lie in the band, so give the void rim's width on top of the wanted one.
     """
     if width < 1:

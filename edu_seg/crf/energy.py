@@ -4,7 +4,7 @@ Source: Krähenbühl and Koltun, "Efficient Inference in Fully Connected CRFs wi
 
     E(x) = Σ_i U_i(x_i) + Σ_{i<j} Σ_m w_m μ(x_i, x_j) k_m(f_i, f_j),        P(x) = exp(-E(x)) / Z
 
-Each pair counts once. DeepLab's text sums over i ≠ j, which counts it twice: the same weights then mean an energy twice as large.
+Each pair counts once. A sum over all i ≠ j counts it twice: the same weights then mean an energy twice as large.
 Potts is μ(l, l') = [l ≠ l']. Mean field looks for the product Q = Π Q_i that is nearest to P: KL(Q‖P) = F(Q) + log Z, where
 
     F(Q) = Σ_i Σ_l Q_i(l) (log Q_i(l) + U_i(l)) + ½ Σ_i Σ_l Q_i(l) c_i(l),      c = Σ_m μ w_m K_m Q
