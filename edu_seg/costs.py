@@ -131,7 +131,7 @@ class _Meter(TorchDispatchMode):
         row.shape = tuple(output.shape) if isinstance(output, Tensor) else ()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        output = func(*args, **(kwargs or {}))
+        output = _normalised(*args) if func is torch.ops.aten.native_batch_norm.default else func(*args, **(kwargs or {}))
         self.running[-1].multiply_adds += multiply_adds(func, args, output)
         return output
 
@@ -152,6 +152,12 @@ class _Meter(TorchDispatchMode):
         """The result itself, one map or several, which the caller keeps."""
         for tensor in tree_leaves(output):
             self.pack(tensor)
+
+
+def _normalised(images: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The shapes of a batch norm's results: what PyTorch does without numbers takes nine tenths of a pass through a ResNet."""
+    statistics = images.shape[1] if training else 0
+    return torch.empty_like(images), images.new_empty(statistics), images.new_empty(statistics)
 
 
 _PRODUCTS = {torch.ops.aten.mm.default: (0, 1), torch.ops.aten.addmm.default: (1, 2), torch.ops.aten.bmm.default: (0, 1)}
