@@ -129,7 +129,7 @@ SMALL: dict[str, Preset] = {
     "camvid-cpu-psp": _camvid_head("pspnet_resnet50", align_corners=False),
     "camvid-cpu-psp-aux": _camvid_head("pspnet_resnet50", 0.4, align_corners=False, auxiliary=True),
     "camvid-cpu-segnet": _camvid_narrow("segnet_basic", 28, width=0.25),
-    "camvid-cpu-unet": _camvid_narrow("unet", 26, clip=1.0, width=0.125, padding="same", dropout=0.0),
+    "camvid-cpu-unet": _camvid_narrow("unet", 19, clip=1.0, width=0.125, padding="same", dropout=0.0),
     "camvid-cpu-drn": _camvid_narrow("drn_c_26", 28, width=0.25),
     "own-cpu": Preset(
         "Ours: the net and the settings of camvid-cpu on a folder of your own images and masks, brought to 240 x 320.",
