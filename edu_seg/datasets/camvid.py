@@ -3,35 +3,21 @@
 Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (2009); the split and the 11 classes are SegNet's.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from edu_seg.datasets.files import (
-    IGNORE_INDEX,
-    StrPath,
-    as_example,
-    check_same_size,
-    check_values,
-    data_folder,
-    read_image,
-    read_labels,
-    read_lines,
-    require_files,
-    resize_pair,
-)
+from edu_seg.datasets.files import IGNORE_INDEX, StrPath, check_values, data_folder, read_labels, read_lines, require_files
+from edu_seg.datasets.pairs import PairedFiles, Transform
 
 PREFIX = "/SegNet/CamVid/"
 UNLABELLED = 11
 SOURCE = "The published set is the CamVid folder of the SegNet tutorial (train.txt, val.txt, test.txt beside the image folders)."
 
 
-class CamVid(Dataset[tuple[Tensor, Tensor]]):
+class CamVid(PairedFiles):
     """The pairs of `root`/`split`.txt; item i is (image float32 (3, H, W) in 0..1, labels int64 (H, W), 255 = void).
 
     root: the CamVid folder; None: the folder CamVid in the one that the environment variable EDU_SEG_DATA names.
@@ -80,34 +66,22 @@ class CamVid(Dataset[tuple[Tensor, Tensor]]):
         root: StrPath | None = None,
         split: str = "train",
         size: tuple[int, int] | None = None,
-        transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        transform: Transform | None = None,
         *,
         cache: bool = False,
     ) -> None:
-        if size is not None and min(size) < 1:
-            raise ValueError(f"size = {size}: give (height, width) of at least 1 pixel each")
-        self.root, self.split, self.size, self.transform = data_folder(root, "CamVid", SOURCE), split, size, transform
+        self.root, self.split = data_folder(root, "CamVid", SOURCE), split
         list_path = self.root / f"{split}.txt"
-        self.pairs = [_pair(line, number, list_path) for number, line in enumerate(read_lines(list_path), 1)]
-        require_files([path for pair in self.pairs for path in pair], list_path)
-        self._cache = [self._load(*pair) for pair in self.pairs] if cache else None
+        pairs = [_pair(line, number, list_path) for number, line in enumerate(read_lines(list_path), 1)]
+        require_files([path for pair in pairs for path in pair], list_path)
+        super().__init__(pairs, read_marked_labels, size, transform, cache=cache)
 
-    def __len__(self) -> int:
-        return len(self.pairs)
 
-    def __getitem__(self, index: int) -> tuple[Float[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
-        return as_example(*self.arrays(index), self.transform)
-
-    def arrays(self, index: int) -> tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]:
-        """Item `index` as 8-bit arrays, untransformed; void is 255. With a cache do not write into them."""
-        return self._load(*self.pairs[index]) if self._cache is None else self._cache[index]
-
-    def _load(self, image_path: Path, labels_path: Path) -> tuple[ndarray, ndarray]:
-        image, labels = read_image(image_path), read_labels(labels_path)
-        check_same_size(image, labels, image_path, labels_path)
-        check_values(labels, self.num_classes, labels_path, extra=(UNLABELLED,))
-        labels = np.where(labels == UNLABELLED, np.uint8(IGNORE_INDEX), labels)
-        return resize_pair(image, labels, self.size) if self.size else (image, labels)
+def read_marked_labels(path: Path) -> UInt8[ndarray, "H W"]:
+    """The labels of an annotation, void 11 -> 255. Raises ValueError for another value."""
+    labels = read_labels(path)
+    check_values(labels, CamVid.num_classes, path, extra=(UNLABELLED,))
+    return np.where(labels == UNLABELLED, np.uint8(IGNORE_INDEX), labels)
 
 
 def _pair(line: str, number: int, list_path: Path) -> tuple[Path, Path]:

@@ -28,6 +28,7 @@ CAMVID_CONTEXT = (
     "front-end alone and with the basic context module. Rate 1e-3 as in the released documents: a stack without normalisation dies at more."
 )
 CAMVID_SMALL_TRUNK = {"backbone": "vgg_strided", "dropout": 0.1}
+CAMVID_FCN = CAMVID_SMALL_TRUNK | {"skips": ["relu5_2", "relu4_3", "relu3_3", "relu2_1"]}
 CAMVID_NARROW = (
     "Ours: the time, images and loss of camvid-cpu, at widths that two cores can train in it. SegNet-Basic: section 3.1 of its paper; "
     "U-Net and DRN: sections 2 and 4 of theirs. U-Net has no normalisation: it wants clipped gradients, and so narrow, no dropout."
@@ -101,7 +102,7 @@ SMALL: dict[str, Preset] = {
         "fcn8s",
         CAMVID_SMALL,
         CAMVID_FIT,
-        {"backbone": "vgg_strided", "dropout": 0.1, "skips": ["relu5_2", "relu4_3", "relu3_3", "relu2_1"]},
+        CAMVID_FCN,
         balance=0.5,
         restore_prior=0.75,
     ),
@@ -136,7 +137,7 @@ SMALL: dict[str, Preset] = {
         "fcn8s",
         replace(CAMVID_SMALL, kind="folder"),
         replace(CAMVID_FIT, validate_every=2),
-        {"backbone": "vgg_strided", "dropout": 0.1, "skips": ["relu5_2", "relu4_3", "relu3_3", "relu2_1"]},
+        CAMVID_FCN,
         balance=0.5,
         restore_prior=0.75,
     ),
