@@ -1,13 +1,11 @@
 """SBD by itself (Hariharan et al. 2011): what the FCN paper's heavy learning trains on. `VOCSegmentation` adds it to VOC instead."""
 
-from pathlib import Path
-
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from edu_seg.datasets.files import StrPath, check_values, data_folder, read_lines, require_files
+from edu_seg.datasets.files import StrPath, data_folder, read_lines, require_files
 from edu_seg.datasets.pairs import PairedFiles, Transform
-from edu_seg.datasets.voc import SBD_SOURCE, VOC_CLASSES, read_sbd_labels, voc_palette
+from edu_seg.datasets.voc import SBD_SOURCE, VOC_CLASSES, read_voc_labels, voc_palette
 
 
 class SBD(PairedFiles):
@@ -39,10 +37,4 @@ class SBD(PairedFiles):
         names = read_lines(list_path)
         pairs = [(self.root / "img" / f"{name}.jpg", self.root / "cls" / f"{name}.mat") for name in names]
         require_files([path for pair in pairs for path in pair], list_path)
-        super().__init__(pairs, _read_checked, size, transform, cache=cache)
-
-
-def _read_checked(path: Path) -> UInt8[ndarray, "H W"]:
-    labels = read_sbd_labels(path)
-    check_values(labels, len(VOC_CLASSES), path)
-    return labels
+        super().__init__(pairs, read_voc_labels, size, transform, cache=cache)

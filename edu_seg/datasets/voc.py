@@ -4,26 +4,16 @@ Everingham et al., "The PASCAL Visual Object Classes Challenge" (2015); Harihara
 inverse detectors" (2011), whose training images make up the usual 10,582.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from edu_seg.datasets.files import (
-    StrPath,
-    as_example,
-    check_same_size,
-    check_values,
-    data_folder,
-    read_image,
-    read_labels,
-    read_lines,
-    require_files,
-)
+from edu_seg.datasets.files import StrPath, check_values, data_folder, read_labels, read_lines, require_files
+from edu_seg.datasets.pairs import PairedFiles, Transform
 
 VOC_CLASSES = (
     "background",
@@ -61,7 +51,7 @@ def voc_palette(num_colours: int = 256) -> UInt8[ndarray, "num_colours 3"]:
     return palette
 
 
-class VOCSegmentation(Dataset[tuple[Tensor, Tensor]]):
+class VOCSegmentation(PairedFiles):
     """The images of a VOC list; item i is (image float32 (3, H, W) in 0..1, labels int64 (H, W), 255 = void).
 
     root: the folder that holds JPEGImages, SegmentationClass and ImageSets/Segmentation; None: VOCdevkit/VOC2012 in
@@ -81,7 +71,7 @@ class VOCSegmentation(Dataset[tuple[Tensor, Tensor]]):
         root: StrPath | None = None,
         split: str = "train",
         sbd_root: StrPath | None = None,
-        transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        transform: Transform | None = None,
         *,
         classes: Sequence[str] = VOC_CLASSES,
     ) -> None:
@@ -89,27 +79,13 @@ class VOCSegmentation(Dataset[tuple[Tensor, Tensor]]):
             raise ValueError(
                 f"split = {split!r}, sbd_root = {sbd_root}: the split 'train_aug' and sbd_root are given together or not at all"
             )
-        self.root, self.split, self.transform = data_folder(root, "VOCdevkit/VOC2012", VOC_SOURCE), split, transform
+        self.root, self.split = data_folder(root, "VOCdevkit/VOC2012", VOC_SOURCE), split
         self.classes, self.num_classes = tuple(classes), len(classes)
         self.palette = voc_palette(self.num_classes)
-        self.pairs = self._voc_pairs("train" if sbd_root is not None else split)
+        pairs = self._voc_pairs("train" if sbd_root is not None else split)
         if sbd_root is not None:
-            self.pairs += self._sbd_pairs(data_folder(sbd_root, "benchmark_RELEASE", SBD_SOURCE))
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> tuple[Float[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
-        return as_example(*self.arrays(index), self.transform)
-
-    def arrays(self, index: int) -> tuple[UInt8[ndarray, "H W 3"], UInt8[ndarray, "H W"]]:
-        """Item `index` as 8-bit arrays, untransformed."""
-        image_path, labels_path = self.pairs[index]
-        image = read_image(image_path)
-        labels = read_sbd_labels(labels_path) if labels_path.suffix == ".mat" else read_labels(labels_path)
-        check_same_size(image, labels, image_path, labels_path)
-        check_values(labels, self.num_classes, labels_path)
-        return image, labels
+            pairs += self._sbd_pairs(data_folder(sbd_root, "benchmark_RELEASE", SBD_SOURCE))
+        super().__init__(pairs, partial(read_voc_labels, num_classes=self.num_classes), transform=transform)
 
     def _list(self, split: str) -> Path:
         return self.root / "ImageSets" / "Segmentation" / f"{split}.txt"
@@ -136,6 +112,13 @@ def _paired(names: list[str], images: Path, annotations: Path, suffix: str, list
     pairs = [(images / f"{name}.jpg", annotations / f"{name}{suffix}") for name in names]
     require_files([path for pair in pairs for path in pair], list_path)
     return pairs
+
+
+def read_voc_labels(path: Path, num_classes: int = len(VOC_CLASSES)) -> UInt8[ndarray, "H W"]:
+    """The labels of an annotation of VOC (PNG) or SBD (.mat), checked. Raises OSError or ValueError naming the file."""
+    labels = read_sbd_labels(path) if path.suffix == ".mat" else read_labels(path)
+    check_values(labels, num_classes, path)
+    return labels
 
 
 def read_sbd_labels(path: StrPath) -> UInt8[ndarray, "H W"]:
