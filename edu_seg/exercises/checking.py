@@ -28,7 +28,10 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Exercise:
-    """reference: the right answer as a function of a case (for a value: of nothing). cases: its inputs, from small to large."""
+    """reference: the right answer as a function of a case (for a value: of nothing). cases: its inputs, from small to large.
+
+    hints: up to three, each a step further; none of them gives the answer away.
+    """
 
     id: str
     reference: Callable[..., Any]
@@ -36,6 +39,7 @@ class Exercise:
     mistakes: tuple[Mistake, ...] = ()
     cases: Sequence[Case] = ((),)
     tolerance: float = 1e-6
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
