@@ -25,8 +25,8 @@ CAMVID_HEAD_FIT = replace(CAMVID_FIT, epochs=20, validate_every=20)
 CAMVID_STAGE_FIT = replace(CAMVID_FIT, epochs=8, validate_every=8, lr=1e-3)
 CAMVID_CONTEXT = (
     "Ours, to compare at one budget (Yu and Koltun 2016, sections 3 and 5): a front-end; then, both from there and for as long, the "
-    "front-end alone and with the basic context module. Rate 1e-3 as in the released documents: a stack without normalisation dies at more. "
-    "camvid-cpu-dilation8 trains both at once, for the time of camvid-cpu."
+    "front-end alone and with the basic context module. Rate 1e-3 as in the released documents: a stack without normalisation dies at "
+    "more. camvid-cpu-dilation8 trains both at once, for the time of camvid-cpu."
 )
 CAMVID_SMALL_TRUNK = {"backbone": "vgg_strided", "dropout": 0.1}
 CAMVID_FCN = CAMVID_SMALL_TRUNK | {"skips": ["relu5_2", "relu4_3", "relu3_3", "relu2_1"]}
