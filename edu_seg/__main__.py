@@ -14,7 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
+try:
+    import tyro
+except ModuleNotFoundError:
+    sys.exit("error: the commands need tyro: pip install 'edu_seg[train]'")
 
 if TYPE_CHECKING:
     from torch import nn

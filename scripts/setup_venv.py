@@ -25,7 +25,7 @@ STAMP = ".stamp-edu-seg"
 MARKER = ".installing"
 LOG = "install.log"
 PINS = ("pyproject.toml", "constraints.txt")
-REQUIREMENTS = ("-c", "constraints.txt", "-e", ".[lab,test]")
+REQUIREMENTS = ("-c", "constraints.txt", "-e", ".[lab,site,test]")
 WARM_UP = "import matplotlib.font_manager, torch, torchvision, edu_seg"
 
 DISK = r"No space left on device|\[Errno 28\]|Disk quota exceeded|\[Errno 122\]|not enough space on the disk"

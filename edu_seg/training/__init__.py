@@ -1,5 +1,10 @@
 """Training: one loop for any device and number of processes, scoring, checkpoints that are whole or refused, resumption."""
 
+from importlib.util import find_spec
+
+if not (find_spec("accelerate") and find_spec("tqdm")):
+    raise ModuleNotFoundError("training needs accelerate and tqdm: pip install 'edu_seg[train]'")
+
 from edu_seg.training.checkpoints import Checkpoint, CorruptCheckpoint, write_atomically
 from edu_seg.training.checkpoints import find as find_checkpoint
 from edu_seg.training.checkpoints import load as load_checkpoint
