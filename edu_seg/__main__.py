@@ -22,6 +22,7 @@ except ModuleNotFoundError:
 if TYPE_CHECKING:
     from torch import nn
 
+    from edu_seg.catalogue import Cost
     from edu_seg.presets import Preset
     from edu_seg.training import FitConfig
 
@@ -267,48 +268,34 @@ def results(folder: Annotated[Path, tyro.conf.Positional] = Path("data/results")
     print(table(read_results(folder)))
 
 
-def models(cost: int | None = None) -> None:
+def models(cost: int | None = None, markdown: Path | None = None) -> None:
     """List the models: name, number of learnable parameters for 21 classes, paper.
 
     Args:
         cost: Instead of the paper, what a training step costs for one image of so many pixels squared (in a batch of two): billions of
             multiply-adds of the forward pass, MiB that its activations hold in float32, and the receptive field of a pixel of the output.
+        markdown: A folder of results (data/results): the table that the README shows.
     """
-    import torch
-
-    from edu_seg.models import MODELS, PAPERS, build
+    from edu_seg import catalogue
+    from edu_seg.models import MODELS, PAPERS
+    from edu_seg.results import read_results
 
     if cost is not None and cost < 1:
         raise ValueError(f"--cost {cost}: give the side of an image in pixels, say 513.")
+    if markdown is not None:
+        print(catalogue.model_table(read_results(markdown)))
+        return
     width = max(map(len, MODELS))
     print(f"{'model':<{width}}  {'parameters':>12}  " + ("paper" if cost is None else f"{'10^9 mult-adds':>14}  {'MiB':>7}  field"))
-    for name in MODELS:
-        with torch.device("meta"):  # shapes without numbers: no memory, no time
-            model = build(name)
-        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        print(f"{name:<{width}}  {count:>12,}  {PAPERS[name] if cost is None else _cost(model, cost)}")
+    for name, count, model in catalogue.listed():
+        print(f"{name:<{width}}  {count:>12,}  {PAPERS[name] if cost is None else _columns(catalogue.cost(model, cost))}")
 
 
-def _cost(model: "nn.Module", size: int) -> str:
+def _columns(found: "Cost | str") -> str:
     """The columns of `models --cost`, or why there are none."""
-    from edu_seg.costs import network_cost
-    from edu_seg.receptive_field import UnknownOperation, receptive_field
-
-    try:
-        found = network_cost(model, (size, size), batch=2)
-    except ValueError as error:  # a size that it cannot take
-        return str(error)
-    except RuntimeError as error:
-        if "meta tensors" not in str(error):
-            raise
-        # A CRF's lattice has as many vertices as the colours need.
-        return "depends on the colours, not on the shape alone"
-    try:
-        field = receptive_field(model, (size, size))
-        seen = "whole image" if field.whole_map else f"{field.size[0]}"
-    except UnknownOperation:  # small images are mirrored again and again
-        seen = "unknown"
-    return f"{found.multiply_adds / 2e9:>14.1f}  {found.activation_bytes / 2**21:>7.0f}  {seen}"
+    if isinstance(found, str):
+        return found
+    return f"{found.multiply_adds / 1e9:>14.1f}  {found.activation_bytes / 2**20:>7.0f}  {found.field}"
 
 
 def receptive_field(

@@ -1,8 +1,10 @@
 """The results that the repository holds, and the table that the README makes of them."""
 
+import pytest
 from course_env import ROOT
 
-from edu_seg import presets
+from edu_seg import models, presets
+from edu_seg.catalogue import model_table
 from edu_seg.results import SCORES, read_results, table, training_command
 
 RESULTS = read_results(ROOT / "data" / "results")
@@ -35,3 +37,21 @@ def test_a_command_repeats_what_is_not_the_presets() -> None:
     fit = {"epochs": 3, "batch_size": presets.get("shapes-cpu").fit.batch_size, "deterministic": True}
     command = training_command({"preset": "shapes-cpu", "fit": fit})
     assert command == "python -m edu_seg train --preset shapes-cpu --deterministic --epochs 3"
+
+
+def test_the_readmes_table_of_models_is_made_of_the_models_and_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of its lines, made anew; the names of all."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = readme.partition("<!-- models -->\n")[2].partition("\n<!-- /models -->")[0].splitlines()
+    assert [line.split("`")[1] for line in lines[2:]] == list(models.MODELS)
+    chosen = {name: models.MODELS[name] for name in ("fcn8s", "segnet_basic", "unet", "dilation8_camvid", "drn_c_26", "crf_rnn")}
+    monkeypatch.setattr(models, "MODELS", chosen)
+    assert set(model_table(RESULTS).splitlines()) <= set(lines)
+
+
+def test_the_table_of_models_shows_the_best_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "MODELS", {"segnet_basic": models.MODELS["segnet_basic"]})
+    results = [{"model": {"name": "segnet_basic"}, "scores": {"mean_iou": score}} for score in (0.25, 0.5, 0.125)]
+    assert model_table(results, 64).splitlines()[2:] == [
+        "| `segnet_basic` | Badrinarayanan, Kendall and Cipolla 2017 | 1,417,237 | 1 | 202 | 50.0 |"
+    ]

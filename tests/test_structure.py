@@ -21,7 +21,7 @@ FLOORS = (
     ("models",),
     ("training", "inference"),
     ("figures", "widgets", "exercises"),
-    ("presets", "results", "prediction", "__main__"),
+    ("presets", "results", "catalogue", "prediction", "__main__"),
 )
 ORDERED = {6, 7}  # on these floors a module may also import from those to its left
 

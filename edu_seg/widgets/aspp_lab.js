@@ -1,10 +1,11 @@
 // The taps of dilated filters on a map, and the bins of a pyramid over an image. All of it is worked out here.
+import { BaseLab, element, setText } from "./lab.js";
 import { binMeans, decoded, fitted, meanShare, placesBy, sppRule, unitMap, validHere } from "./aspp_lab_maths.js";
 import { binWords, levelWords, rateNote, rateWords, sppNote, unitWords } from "./aspp_lab_words.js";
 import { TapsView, placeOf } from "./aspp_lab_views.js";
 import { CurveView } from "./aspp_lab_curve.js";
 import { BinsView, KeptView, photoOf } from "./aspp_lab_bins.js";
-import { PyramidControls, Tabs, TapsControls, part, write } from "./aspp_lab_panels.js";
+import { PyramidControls, Tabs, TapsControls } from "./aspp_lab_panels.js";
 
 const SHOWN = ["map_size", "rates", "active", "centre", "part", "level", "stride", "rule", "bin"];
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -16,17 +17,16 @@ const GUIDES = {
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const between = (value, low, high) => Math.max(low, Math.min(high, value));
 
-class AsppLab {
+class AsppLab extends BaseLab {
   constructor(model, el) {
+    super();
     const data = model.get("data");
     Object.assign(this, { model, data, pixels: decoded(data.image), pointed: null });
     this.photo = photoOf(this.pixels, data.size);
     this.build(el);
     this.listen();
     this.take(this.sent());
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1100, 760);
     this.onSent = () => this.hear();
     SHOWN.forEach((name) => model.on(`change:${name}`, this.onSent));
   }
@@ -34,23 +34,23 @@ class AsppLab {
   // What is on the page.
   build(el) {
     const { data } = this;
-    this.root = part("div", el, { className: "edu-seg aspp" });
+    this.root = element("div", el, { className: "edu-seg aspp" });
     this.root.dataset.lmSuppressShortcuts = "true";
     this.tabs = new Tabs(this.root, { taps: "Taps on a map", pyramid: "Bins of a pyramid" }, (name) => this.change({ part: name }));
-    this.says = part("p", this.root, { className: "says" });
+    this.says = element("p", this.root, { className: "says" });
     this.says.setAttribute("aria-live", "polite");
     this.stages = Object.fromEntries(["taps", "pyramid"].map((name) => [name, this.stage(name)]));
-    const side = part("section", this.stages.taps, { className: "side" });
+    const side = element("section", this.stages.taps, { className: "side" });
     const change = (values) => this.change(values);
     this.map = this.panel(this.stages.taps, "map", "", "Map of units: arrow keys move the unit, with Shift by ten, 1 to 4 choose the bold rate, Escape goes back to the middle");
-    this.controls = new TapsControls(part("div", side, { className: "controls" }), data, change);
+    this.controls = new TapsControls(element("div", side, { className: "controls" }), data, change);
     this.curve = this.panel(side, "curve", "Share of places with so many valid weights", "Curves over the rate: left and right move, Enter gives the bold rate this value");
-    this.note = part("p", side, { className: "note" });
-    this.pyramid = new PyramidControls(part("div", this.stages.pyramid, { className: "controls" }), data, change);
+    this.note = element("p", side, { className: "note" });
+    this.pyramid = new PyramidControls(element("div", this.stages.pyramid, { className: "controls" }), data, change);
     this.image = this.panel(this.stages.pyramid, "image", "", "Image and its bins: arrow keys move from bin to bin, Escape lets go");
     this.kept = this.panel(this.stages.pyramid, "kept", "What average pooling keeps", "Means of the bins: arrow keys move from bin to bin, Escape lets go");
-    this.spp = part("p", this.stages.pyramid, { className: "note" });
-    this.hint = part("p", this.root, { className: "hint" });
+    this.spp = element("p", this.stages.pyramid, { className: "note" });
+    this.hint = element("p", this.root, { className: "hint" });
     this.views = {
       map: new TapsView(this.map.canvas, data.colours), curve: new CurveView(this.curve.canvas, data.colours),
       image: new BinsView(this.image.canvas, data.size), kept: new KeptView(this.kept.canvas, data.size),
@@ -58,16 +58,16 @@ class AsppLab {
   }
 
   stage(name) {
-    const stage = part("div", this.root, { className: `stage ${name}` });
+    const stage = element("div", this.root, { className: `stage ${name}` });
     stage.setAttribute("role", "tabpanel");
     stage.setAttribute("aria-label", name === "taps" ? "Taps on a map" : "Bins of a pyramid");
     return stage;
   }
 
   panel(parent, name, title, label) {
-    const section = part("section", parent, { className: name });
-    const heading = part("h3", section, {}, title);
-    const canvas = part("canvas", section, { tabIndex: 0, ariaLabel: label });
+    const section = element("section", parent, { className: name });
+    const heading = element("h3", section, {}, title);
+    const canvas = element("canvas", section, { tabIndex: 0, ariaLabel: label });
     canvas.setAttribute("role", "application");
     canvas.dataset.lmSuppressShortcuts = "true";
     return { section, heading, canvas };
@@ -83,13 +83,6 @@ class AsppLab {
       canvas.onblur = () => { if (name === "curve") this.look(name, null); };
       canvas.onkeydown = (event) => this.key(name, event);
     }
-  }
-
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
   }
 
   // What is pointed at, for as long as it is.
@@ -140,20 +133,11 @@ class AsppLab {
     if (["map_size", "stride", "level", "rule", "part"].some((name) => state[name] !== before[name])) this.pointed = null;
     this.tabs.show(state.part);
     Object.entries(this.stages).forEach(([name, stage]) => { stage.hidden = name !== state.part; });
-    write(this.hint, GUIDES[state.part]);
+    setText(this.hint, GUIDES[state.part]);
     this.pyramid.show(state);
     this.views.image.take(this.photo, this.pool, state.stride);
     this.views.kept.take(this.pool);
     if (this.root.dataset.layout) this.arrange();
-  }
-
-  // Sizes: two columns, wide or not, or one.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1100 ? "wide" : width >= 760 ? "medium" : "narrow";
-    this.arrange();
   }
 
   arrange() {
@@ -203,16 +187,6 @@ class AsppLab {
     this.change(name === "map" ? { centre: next } : { bin: next });
   }
 
-  // One drawing a frame, however many moves.
-  schedule() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.draw();
-    });
-  }
-
   draw() {
     if (this.state.part === "taps") this.drawTaps();
     else this.drawBins();
@@ -226,11 +200,11 @@ class AsppLab {
     this.views.curve.draw(state, rate);
     this.controls.show(state, place);
     const { map_size: size, rates, active } = state;
-    write(this.map.heading, `Rate ${rates[active]}: ${validHere(size, rates[active], place)} of 9 weights valid here`);
+    setText(this.map.heading, `Rate ${rates[active]}: ${validHere(size, rates[active], place)} of 9 weights valid here`);
     const { words, isWhole } = rateNote(size, rates[active]);
-    write(this.note, words);
+    setText(this.note, words);
     this.note.dataset.good = String(isWhole);
-    write(this.says, rate === null ? unitWords(state, place) : rateWords(size, rate));
+    setText(this.says, rate === null ? unitWords(state, place) : rateWords(size, rate));
     this.tell({ place, pointedrate: rate, valid: rates.map((one) => validHere(size, one, place)), means: rates.map((one) => meanShare(size, one)), counts: JSON.stringify(placesBy(size, rate ?? rates[active])) });
   }
 
@@ -241,19 +215,19 @@ class AsppLab {
     this.views.kept.draw(bin);
     const sizes = [units.rows, units.columns];
     const [down, across] = [pool.down.length, pool.across.length];
-    write(this.image.heading, `${down} × ${across} ${down * across === 1 ? "bin" : "bins"} over ${sizes.join(" × ")} ${state.stride === 1 ? "pixels" : "units"}`);
+    setText(this.image.heading, `${down} × ${across} ${down * across === 1 ? "bin" : "bins"} over ${sizes.join(" × ")} ${state.stride === 1 ? "pixels" : "units"}`);
     const { holds, words } = sppNote(sizes, state.level);
-    write(this.spp, words);
+    setText(this.spp, words);
     this.spp.dataset.good = String(holds);
     const mean = bin && pool.means[bin[0]][bin[1]];
-    write(this.says, bin ? binWords(bin, [pool.down[bin[0]], pool.across[bin[1]]], sizes, mean, state) : levelWords(sizes, state.level, state));
+    setText(this.says, bin ? binWords(bin, [pool.down[bin[0]], pool.across[bin[1]]], sizes, mean, state) : levelWords(sizes, state.level, state));
     this.tell({ pointedbin: bin, mean, windows: JSON.stringify([pool.down, pool.across]), spp: sizes.map((size) => sppRule(size, state.level)?.made ?? 0) });
   }
 
   // The state as attributes, for those who read the page by program.
   tell(more) {
     const { map_size: map, ...rest } = this.state;
-    Object.entries({ map, ...rest, ...more }).forEach(([name, value]) => { this.root.dataset[name] = `${value ?? ""}`; });
+    this.publish({ map, ...rest, ...more });
   }
 
   end() {

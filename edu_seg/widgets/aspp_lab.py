@@ -24,6 +24,7 @@ from edu_seg.layers import Rule, spp_window, valid_taps
 from edu_seg.widgets.base import CourseWidget, bundle
 
 SCRIPTS = (
+    "lab.js",
     "rf_geometry.js",
     "rf_image_view.js",
     "aspp_lab_maths.js",

@@ -1,27 +1,19 @@
 // The controls of ASPPLab: tabs, the map's size and the rates; levels, units and rule of the pyramid.
+import { element, setMark, setText } from "./lab.js";
 import { binMeans, meanShare, problemWith, validHere } from "./aspp_lab_maths.js";
 import { percent } from "./aspp_lab_words.js";
 import { GLYPHS } from "./aspp_lab_views.js";
 import { pictureOf } from "./aspp_lab_bins.js";
 
-export function part(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
-
-export const write = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-const attribute = (node, name, value) => { if (node.getAttribute(name) !== value) node.setAttribute(name, value); };
 const isTyped = (node) => node === node.getRootNode().activeElement;
 const isOff = (button) => button.getAttribute("aria-disabled") === "true"; // not `disabled`: the keyboard's focus would be lost to the notebook
 
 export class Tabs {
   constructor(parent, names, open) {
-    this.row = part("div", parent, { className: "tabs" });
+    this.row = element("div", parent, { className: "tabs" });
     this.row.setAttribute("role", "tablist");
     this.tabs = Object.entries(names).map(([name, text]) => {
-      const tab = part("button", this.row, { type: "button" }, text);
+      const tab = element("button", this.row, { type: "button" }, text);
       tab.setAttribute("role", "tab");
       tab.onclick = () => open(name);
       return { name, tab };
@@ -37,7 +29,7 @@ export class Tabs {
 
   show(open) {
     this.tabs.forEach(({ name, tab }) => {
-      attribute(tab, "aria-selected", String(name === open));
+      setMark(tab, "aria-selected", String(name === open));
       tab.tabIndex = name === open ? 0 : -1;
     });
   }
@@ -47,12 +39,12 @@ export class Tabs {
 class Both {
   constructor(parent, label, limits, change, complain) {
     Object.assign(this, { label, limits, complain });
-    this.slider = part("input", parent, { type: "range", min: limits[0], max: limits[1], step: 1, ariaLabel: label });
-    this.field = part("input", parent, { type: "text", inputMode: "numeric", autocomplete: "off", size: 3, ariaLabel: `${label}, typed` });
+    this.slider = element("input", parent, { type: "range", min: limits[0], max: limits[1], step: 1, ariaLabel: label });
+    this.field = element("input", parent, { type: "text", inputMode: "numeric", autocomplete: "off", size: 3, ariaLabel: `${label}, typed` });
     this.slider.oninput = () => change(Number(this.slider.value));
     this.field.oninput = () => {
       const problem = problemWith(this.label, this.field.value, this.limits);
-      attribute(this.field, "aria-invalid", String(Boolean(problem)));
+      setMark(this.field, "aria-invalid", String(Boolean(problem)));
       complain(problem ?? "");
       if (!problem) change(Number(this.field.value));
     };
@@ -72,27 +64,27 @@ class Both {
     if (isTyped(this.field) && Number(this.field.value) === value) return;
     if (isTyped(this.field) && this.field.getAttribute("aria-invalid") === "true") return;
     this.field.value = `${value}`;
-    attribute(this.field, "aria-invalid", "false");
+    setMark(this.field, "aria-invalid", "false");
   }
 }
 
 export class TapsControls {
   constructor(parent, data, change) {
     Object.assign(this, { data, change, lines: [] });
-    const row = part("div", parent, { className: "row" });
-    const box = part("label", row, { className: "preset" }, "Rates");
-    this.menu = part("select", box);
-    ["your own", ...data.presets.map(({ name, rates }) => `${name}: ${rates.join(", ")}`)].forEach((text, n) => part("option", this.menu, { value: `${n - 1}`, disabled: n === 0 }, text));
+    const row = element("div", parent, { className: "row" });
+    const box = element("label", row, { className: "preset" }, "Rates");
+    this.menu = element("select", box);
+    ["your own", ...data.presets.map(({ name, rates }) => `${name}: ${rates.join(", ")}`)].forEach((text, n) => element("option", this.menu, { value: `${n - 1}`, disabled: n === 0 }, text));
     this.menu.onchange = () => change({ rates: [...data.presets[Number(this.menu.value)].rates] });
-    this.more = part("button", row, { type: "button" }, "+ rate");
+    this.more = element("button", row, { type: "button" }, "+ rate");
     this.more.onclick = () => { if (!isOff(this.more)) this.add(); };
-    const complain = (words) => write(this.problem, words);
+    const complain = (words) => setText(this.problem, words);
     this.complain = complain;
-    const line = part("div", parent, { className: "line" });
-    part("b", line, {}, "Map, N × N");
+    const line = element("div", parent, { className: "line" });
+    element("b", line, {}, "Map, N × N");
     this.map = new Both(line, "Map size", data.limits.map, (value) => change({ map_size: value }), complain);
-    this.box = part("div", parent, { className: "rates", role: "group", ariaLabel: "Rates" });
-    this.problem = part("p", parent, { className: "problem" });
+    this.box = element("div", parent, { className: "rates", role: "group", ariaLabel: "Rates" });
+    this.problem = element("p", parent, { className: "problem" });
     this.problem.setAttribute("role", "alert");
   }
 
@@ -110,14 +102,14 @@ export class TapsControls {
   }
 
   line(k) {
-    const line = part("div", this.box, { className: "line" });
-    const bold = part("button", line, { type: "button", className: "bold", title: "Show this rate in bold" });
-    part("i", bold, { ariaHidden: "true" }, GLYPHS[k]).style.color = this.data.colours[k];
-    part("span", bold, {}, `rate ${k + 1}`);
+    const line = element("div", this.box, { className: "line" });
+    const bold = element("button", line, { type: "button", className: "bold", title: "Show this rate in bold" });
+    element("i", bold, { ariaHidden: "true" }, GLYPHS[k]).style.color = this.data.colours[k];
+    element("span", bold, {}, `rate ${k + 1}`);
     bold.onclick = () => this.change({ active: k });
     const both = new Both(line, `Rate ${k + 1}`, this.data.limits.rates, (value) => this.change({ rates: this.state.rates.map((rate, n) => (n === k ? value : rate)), active: k }), this.complain);
-    const says = part("output", line);
-    const away = part("button", line, { type: "button", className: "away", ariaLabel: `Rate ${k + 1}: take away` }, "×");
+    const says = element("output", line);
+    const away = element("button", line, { type: "button", className: "away", ariaLabel: `Rate ${k + 1}: take away` }, "×");
     away.onclick = () => {
       if (isOff(away)) return;
       const { rates, active } = this.state;
@@ -133,13 +125,13 @@ export class TapsControls {
     if (this.lines.length !== rates.length) this.build(rates.length);
     this.map.show(size);
     this.menu.value = `${this.data.presets.findIndex((one) => `${one.rates}` === `${rates}`)}`;
-    attribute(this.more, "aria-disabled", String(rates.length >= this.data.limits.most));
+    setMark(this.more, "aria-disabled", String(rates.length >= this.data.limits.most));
     this.lines.forEach(({ line, bold, both, says, away }, k) => {
       line.dataset.bold = String(k === active);
-      attribute(bold, "aria-pressed", String(k === active));
+      setMark(bold, "aria-pressed", String(k === active));
       both.show(rates[k], Math.max(Math.ceil(1.25 * size), ...rates));
-      write(says, `${validHere(size, rates[k], place)} of 9 here, mean ${percent(meanShare(size, rates[k]))}`);
-      attribute(away, "aria-disabled", String(rates.length === 1));
+      setText(says, `${validHere(size, rates[k], place)} of 9 here, mean ${percent(meanShare(size, rates[k]))}`);
+      setMark(away, "aria-disabled", String(rates.length === 1));
     });
   }
 }
@@ -147,22 +139,22 @@ export class TapsControls {
 export class PyramidControls {
   constructor(parent, data, change) {
     Object.assign(this, { data, change });
-    const row = part("div", parent, { className: "row levels", role: "group", ariaLabel: "Bins of a level" });
+    const row = element("div", parent, { className: "row levels", role: "group", ariaLabel: "Bins of a level" });
     this.levels = data.bins.map((level) => {
-      const button = part("button", row, { type: "button" });
-      const picture = part("canvas", button, { ariaHidden: "true" });
-      part("span", button, {}, `${level} × ${level}`);
+      const button = element("button", row, { type: "button" });
+      const picture = element("canvas", button, { ariaHidden: "true" });
+      element("span", button, {}, `${level} × ${level}`);
       button.onclick = () => change({ level });
       return { level, button, picture };
     });
-    const other = part("div", parent, { className: "row" });
-    const box = part("label", other, { className: "stride" }, "Map");
-    this.strides = part("select", box);
-    data.strides.forEach((stride) => part("option", this.strides, { value: `${stride}` }, this.name(stride)));
+    const other = element("div", parent, { className: "row" });
+    const box = element("label", other, { className: "stride" }, "Map");
+    this.strides = element("select", box);
+    data.strides.forEach((stride) => element("option", this.strides, { value: `${stride}` }, this.name(stride)));
     this.strides.onchange = () => change({ stride: Number(this.strides.value) });
-    const group = part("span", other, { className: "rules", role: "group", ariaLabel: "Rule of the windows" });
+    const group = element("span", other, { className: "rules", role: "group", ariaLabel: "Rule of the windows" });
     this.rules = [["adaptive", "Adaptive pooling"], ["window", "SPP's rule"]].map(([rule, text]) => {
-      const button = part("button", group, { type: "button" }, text);
+      const button = element("button", group, { type: "button" }, text);
       button.onclick = () => change({ rule });
       return { rule, button };
     });
@@ -185,8 +177,8 @@ export class PyramidControls {
   }
 
   show({ level, stride, rule }) {
-    this.levels.forEach((one) => attribute(one.button, "aria-pressed", String(one.level === level)));
+    this.levels.forEach((one) => setMark(one.button, "aria-pressed", String(one.level === level)));
     this.strides.value = `${stride}`;
-    this.rules.forEach((one) => attribute(one.button, "aria-pressed", String(one.rule === rule)));
+    this.rules.forEach((one) => setMark(one.button, "aria-pressed", String(one.rule === rule)));
   }
 }

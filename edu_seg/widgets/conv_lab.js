@@ -1,23 +1,23 @@
 // Point at a row or column of the matrix, at an input cell or an output cell: what it ties lights up everywhere. All of it is worked out here.
+import { BaseLab, element } from "./lab.js";
 import { NAMES, entries, otherSide, possible, pytorchLine, sizeFormula, sizesOf, tiesOf, isSmall, unreached } from "./conv_lab_maths.js";
 import { matrixName, tieWords } from "./conv_lab_words.js";
 import { GridView, KernelView, MatrixView } from "./conv_lab_views.js";
-import { CodePanel, Controls, element } from "./conv_lab_panels.js";
+import { CodePanel, Controls } from "./conv_lab_panels.js";
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const HINT = "Point at an input cell, an output cell, or a row or column of the matrix. Arrow keys move, Tab goes to the next panel; in the matrix Enter changes between row and column.";
 const LARGEST = { wide: 46, medium: 40, narrow: 34 };
 const HIGHEST = { wide: 470, medium: 470, narrow: 420 };
 
-class ConvLab {
+class ConvLab extends BaseLab {
   constructor(model, el) {
+    super();
     const { ranges, most, colours } = model.get("data");
     Object.assign(this, { model, limits: { ranges, most }, colours, cell: { output: 0, input: 0 }, side: "output", entry: false, by: "output" });
     this.build(el);
     this.take(this.sent());
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1180, 720);
     NAMES.forEach((name) => this.model.on?.(`change:${name}`, () => this.hear()));
   }
 
@@ -94,13 +94,6 @@ class ConvLab {
     canvas.onkeydown = (event) => this.matrixKey(event);
   }
 
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
-  }
-
   // The state: from Python, or from the controls, which tell Python.
   sent() {
     return Object.fromEntries(NAMES.map((name) => [name, this.model.get(name)]));
@@ -132,15 +125,6 @@ class ConvLab {
     this.controls.show(state);
     this.code.show(state);
     if (this.root.dataset.layout) this.arrange();
-  }
-
-  // Sizes: three columns, two, or one.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1180 ? "wide" : width >= 720 ? "medium" : "narrow";
-    this.arrange();
   }
 
   get padded() {
@@ -219,16 +203,6 @@ class ConvLab {
     event.preventDefault();
   }
 
-  // One drawing a frame, however many moves.
-  schedule() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.draw();
-    });
-  }
-
   draw() {
     const { side, state } = this;
     const found = tiesOf(state, side, this.cell[side]);
@@ -252,8 +226,7 @@ class ConvLab {
 
   // A cell's two numbers stay on one line.
   say(words) {
-    const text = words.replace(/\((\d+), (\d+)\)/g, "($1,\u00a0$2)");
-    if (this.says.textContent !== text) this.says.textContent = text;
+    super.say(words.replace(/\((\d+), (\d+)\)/g, "($1,\u00a0$2)"));
   }
 
   // The state as attributes, for those who read the page by program.
@@ -263,7 +236,7 @@ class ConvLab {
       entry: this.entry ? [this.cell.output, this.cell.input] : "", output: this.sizes.output, remainder: this.sizes.remainder,
       line: pytorchLine(this.state), formula: sizeFormula(this.state), state: NAMES.map((name) => Number(this.state[name])),
     };
-    Object.entries(lit).forEach(([key, value]) => { this.root.dataset[key] = `${value}`; });
+    this.publish(lit);
   }
 }
 

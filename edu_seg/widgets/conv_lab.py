@@ -17,7 +17,7 @@ from edu_seg.figures import new_figure, png
 from edu_seg.geometry import output_size, transposed_output_size
 from edu_seg.widgets.base import CourseWidget, bundle
 
-SCRIPTS = ("conv_lab_maths.js", "conv_lab_words.js", "conv_lab_views.js", "conv_lab_panels.js", "conv_lab.js")
+SCRIPTS = ("lab.js", "conv_lab_maths.js", "conv_lab_words.js", "conv_lab_views.js", "conv_lab_panels.js", "conv_lab.js")
 RANGES = {"kernel_size": (1, 5), "stride": (1, 4), "padding": (0, 4), "dilation": (1, 3), "output_padding": (0, 3), "size": (1, 10)}
 MOST_UNITS = 10
 """No map has more along an axis: the matrix of two such maps, 100 × 100, can still be looked at."""

@@ -1,13 +1,7 @@
 // The parts of ConvLab made of text: its controls, and the line of PyTorch with the size formula.
+import { element } from "./lab.js";
 import { CASES, adjoint, choices, possible, pytorchLine, sizeFormula, sizesOf, unreached } from "./conv_lab_maths.js";
 import { restWords } from "./conv_lab_words.js";
-
-export function element(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
 
 const LABELS = { size: "input size", kernel_size: "kernel", stride: "stride", padding: "padding", dilation: "dilation", output_padding: "output padding" };
 const KINDS = [[false, "convolution"], [true, "transposed convolution"]];

@@ -1,4 +1,5 @@
 // What each layer of a network holds and computes, at several output strides: bars to point at.
+import { BaseLab, clamp, element } from "./lab.js";
 import { fit } from "./rf_image_view.js";
 import { LAYER, layerWords, marksOf, mib, netWords, workWords } from "./cost_lab_words.js";
 
@@ -12,23 +13,15 @@ const HEIGHT = STRIPS.reduce((sum, strip) => sum + TITLE + strip.height, FOOT);
 const [EVEN, ODD, INK] = ["#0072b2", "#e69f00", "#222222"]; // neighbouring parts differ, and are named below
 const GUIDE = "Point at a bar, or move there with Tab and the arrow keys: left and right by a layer, Page keys by a part, up and down to another output stride. " +
   "A click or Enter holds it, Escape lets go. The scales are the same at all output strides of a network.";
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 const valueOf = (layer, key) => (key === "side" ? Math.max(layer[LAYER.height], layer[LAYER.width]) : layer[LAYER[key]]);
 
-function element(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties, text ? { textContent: text } : {});
-  parent.append(node);
-  return node;
-}
-
-class CostLab {
+class CostLab extends BaseLab {
   constructor(model, el) {
+    super();
     Object.assign(this, { model, data: model.get("data"), point: null, held: false, buttons: [] });
     this.build(el);
     this.take();
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1100, 700);
     this.onSent = () => this.take();
     ["network", "output_stride"].forEach((name) => model.on(`change:${name}`, this.onSent));
   }
@@ -49,13 +42,6 @@ class CostLab {
     this.canvas.onpointerdown = (event) => this.hold(this.at(event));
     this.canvas.onpointerleave = () => { if (!this.held) this.look(null); };
     element("p", this.root, { className: "hint" }, GUIDE);
-  }
-
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
   }
 
   // The state is Python's two traits; where a network lacks the output stride, its first is taken.
@@ -102,9 +88,7 @@ class CostLab {
 
   look(point) {
     this.point = point;
-    if (this.pending) return;
-    this.pending = true; // one drawing a frame, however many moves
-    requestAnimationFrame(() => { this.pending = false; this.draw(); });
+    this.schedule();
   }
 
   hold(point) {
@@ -135,11 +119,7 @@ class CostLab {
     this.choose(name, strides[clamp(strides.indexOf(this.stride) + by, 0, strides.length - 1)].output_stride);
   }
 
-  resize() {
-    const width = this.root.clientWidth - 26;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1100 ? "wide" : width >= 700 ? "medium" : "narrow";
+  arrange() {
     this.draw();
   }
 
@@ -203,7 +183,7 @@ class CostLab {
     const words = point === null ? netWords(network, stride, data.size) : layerWords(stride, point);
     if (this.says.textContent !== words) this.says.textContent = words;
     const values = { network: network.name, stride: stride.output_stride, point, layer: point === null ? null : stride.layers[point][LAYER.name], held: this.held };
-    Object.entries(values).forEach(([key, value]) => { this.root.dataset[key] = `${value ?? ""}`; });
+    this.publish(values);
     this.canvas.dataset.bars = JSON.stringify([LEFT, this.step, stride.layers.length]);
   }
 

@@ -10,7 +10,7 @@ from edu_seg.figures import layer_costs, png
 from edu_seg.figures.backbones import parts_of, rows_of
 from edu_seg.widgets.base import CourseWidget, bundle
 
-SCRIPTS = ("rf_geometry.js", "rf_image_view.js", "cost_lab_words.js", "cost_lab.js")
+SCRIPTS = ("lab.js", "rf_geometry.js", "rf_image_view.js", "cost_lab_words.js", "cost_lab.js")
 Costs = Mapping[str, Mapping[int, NetworkCost]]
 """Network → output stride → what it costs."""
 

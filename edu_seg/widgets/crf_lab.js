@@ -1,17 +1,19 @@
 // Draw labels on a photograph; Python spreads them. What is pointed at and which iteration is shown is answered here.
+import { BaseLab, element, setMark, setText } from "./lab.js";
 import { Iterations, NOTHING, SETTINGS, Scribbles, asBytes, fromBase64, toBase64 } from "./crf_lab_maths.js";
 import { NEEDS_KERNEL, SILENT, penWords, pixelWords, stepWords } from "./crf_lab_words.js";
 import { Link } from "./crf_lab_link.js";
 import { EnergyView, PhotoView } from "./crf_lab_views.js";
-import { LabelPanel, Player, SettingsPanel, add, setMark, setText } from "./crf_lab_parts.js";
+import { LabelPanel, Player, SettingsPanel } from "./crf_lab_parts.js";
 
 const PLAY_EVERY = 600; // milliseconds
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const GUIDE = "Draw with the mouse, or with arrow keys (with Shift: ten pixels) and Space; Enter puts the pen down and lifts it. Digits choose a label, E the eraser, " +
   "[ and ] the width, U undoes. P plays; Page Up and Page Down step through the iterations. Escape takes the pen off the photograph.";
 
-class CrfLab {
+class CrfLab extends BaseLab {
   constructor(model, el) {
+    super();
     const data = model.get("data");
     Object.assign(this, { model, data, names: data.names, cell: null, isDown: false, pen: { label: 0, width: 3 }, wanted: {} });
     const acts = { current: () => this.current(), taken: (isAhead) => this.taken(isAhead), silent: () => setText(this.status, SILENT),
@@ -25,21 +27,19 @@ class CrfLab {
     this.listen();
     this.take();
     this.link.pause(); // Python may have changed while nobody looked
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1150, 740);
   }
 
   // What is on the page.
   build(el) {
     const { data } = this;
-    this.root = add("div", el, { className: "edu-seg crf" });
+    this.root = element("div", el, { className: "edu-seg crf" });
     this.root.dataset.lmSuppressShortcuts = "true";
-    this.says = add("p", this.root, { className: "says" });
+    this.says = element("p", this.root, { className: "says" });
     this.says.setAttribute("aria-live", "polite");
-    this.status = add("p", this.root, { className: "status", role: "status" }, this.alive ? "" : NEEDS_KERNEL);
-    const stage = add("div", this.root, { className: "stage" });
-    const section = (className) => add("section", stage, { className });
+    this.status = element("p", this.root, { className: "status", role: "status" }, this.alive ? "" : NEEDS_KERNEL);
+    const stage = element("div", this.root, { className: "stage" });
+    const section = (className) => element("section", stage, { className });
     this.photoBox = section("photo");
     const canvas = this.canvas(this.photoBox, "Photograph to draw on: arrow keys move the pen, Space paints, digits choose a label");
     this.photo = new PhotoView(canvas, fromBase64(data.image), data.size, data.palette, data.hatches);
@@ -48,15 +48,15 @@ class CrfLab {
     for (const name of ["undo", "redo", "clear"]) act[name] = () => this.rewrite(name);
     this.labels = new LabelPanel(section("labelling"), data, act);
     this.energyBox = section("energy");
-    add("h3", this.energyBox, {}, "Free energy");
-    this.energy = new EnergyView(add("canvas", this.energyBox, { role: "img" }));
+    element("h3", this.energyBox, {}, "Free energy");
+    this.energy = new EnergyView(element("canvas", this.energyBox, { role: "img" }));
     const kernels = section("kernels");
     this.settings = new SettingsPanel(kernels, data.presets, (values) => this.change(values));
-    add("p", this.root, { className: "hint" }, GUIDE);
+    element("p", this.root, { className: "hint" }, GUIDE);
   }
 
   canvas(parent, label) {
-    const canvas = add("canvas", parent, { tabIndex: 0 });
+    const canvas = element("canvas", parent, { tabIndex: 0 });
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", label);
     canvas.dataset.lmSuppressShortcuts = "true";
@@ -77,13 +77,6 @@ class CrfLab {
     this.model.on?.("change:iteration change:opacity", this.onView);
     this.onProbs = () => this.complete();
     this.model.on?.("change:probs", this.onProbs);
-  }
-
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
   }
 
   // Drawing. Without a kernel nothing could follow from it, so nothing is drawn.
@@ -273,27 +266,12 @@ class CrfLab {
     }
   }
 
-  // Sizes: photograph and two columns, one column, or all below each other.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1150 ? "wide" : width >= 740 ? "medium" : "narrow";
+  arrange() {
     const high = { wide: 560, medium: 470, narrow: 420 }[this.root.dataset.layout];
     this.photo.show(this.photoBox.clientWidth - 2, high);
     this.energy.show(Math.min(460, this.energyBox.clientWidth - 2), 210);
     this.stale = true;
     this.draw();
-  }
-
-  // One drawing a frame, however many moves.
-  schedule() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.draw();
-    });
   }
 
   draw() {
@@ -325,7 +303,7 @@ class CrfLab {
       answered: this.model.get("answer").asked, waiting: this.link.isBusy, whole: !found || found.isWhole, opacity: this.model.get("opacity"), shares: found?.shares(step), energy: found?.energies[step],
       settings: SETTINGS.map((name) => this.model.get(name)), probs: (found && cell && found.probs(step, cell[0] * this.data.size[1] + cell[1]))?.map((share) => share.toFixed(3)),
     };
-    Object.entries(values).forEach(([key, value]) => setMark(this.root, `data-${key}`, `${value ?? ""}`));
+    this.publish(values);
   }
 
   end() {

@@ -22,7 +22,7 @@ from edu_seg.figures import HATCHES, new_figure, patterned, png
 from edu_seg.widgets.base import CourseWidget, bundle
 from edu_seg.widgets.crf_steps import COUNTS, IGNORE_INDEX, PRESETS, RANGES, CRFSettings, CRFSteps, Solver, check_scribbles
 
-SCRIPTS = ("crf_lab_maths.js", "crf_lab_words.js", "crf_lab_link.js", "crf_lab_views.js", "crf_lab_parts.js", "crf_lab.js")
+SCRIPTS = ("lab.js", "crf_lab_maths.js", "crf_lab_words.js", "crf_lab_link.js", "crf_lab_views.js", "crf_lab_parts.js", "crf_lab.js")
 PALETTE = np.array([(86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (240, 228, 66), (213, 94, 0)], np.uint8)
 """Okabe and Ito's, one colour a label; hatches as in `figures`, and the label's number, say the same."""
 NAMES = (*RANGES, "num_classes")

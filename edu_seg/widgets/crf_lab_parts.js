@@ -1,23 +1,8 @@
 // What CRFLab is operated with: labels and pen, sliders and presets, and the player.
+import { element, setMark, setText } from "./lab.js";
 import { NOTHING, OFFERED, SETTINGS, placeOf } from "./crf_lab_maths.js";
 import { percent } from "./crf_lab_words.js";
 import { drawSwatch } from "./crf_lab_views.js";
-
-export function add(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
-
-export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-// Only what differs is written: every change of an attribute makes the page look at its styles again.
-export function setMark(node, name, value) {
-  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
-}
 
 const WIDTHS = [1, 3, 5, 9, 15];
 
@@ -25,40 +10,40 @@ const WIDTHS = [1, 3, 5, 9, 15];
 export class LabelPanel {
   // act: { choose(label), width(pixels), classes(count), undo(), redo(), clear() }
   constructor(parent, { names, palette, hatches }, act) {
-    this.title = add("h3", parent);
-    const list = add("div", parent, { className: "labels", role: "group", ariaLabel: "Label to draw with" });
+    this.title = element("h3", parent);
+    const list = element("div", parent, { className: "labels", role: "group", ariaLabel: "Label to draw with" });
     this.rows = names.map((name, label) => this.row(list, name, label, { palette, hatches }, act));
-    const pen = add("div", parent, { className: "row" });
-    this.eraser = add("button", pen, { type: "button" }, "Eraser (E)");
+    const pen = element("div", parent, { className: "row" });
+    this.eraser = element("button", pen, { type: "button" }, "Eraser (E)");
     this.eraser.onclick = () => act.choose(NOTHING);
-    const box = add("label", pen, {}, "pen");
-    this.widths = add("select", box);
+    const box = element("label", pen, {}, "pen");
+    this.widths = element("select", box);
     this.widths.setAttribute("aria-label", "Width of the pen in pixels");
-    WIDTHS.forEach((width) => add("option", this.widths, { value: width }, `${width} px`));
+    WIDTHS.forEach((width) => element("option", this.widths, { value: width }, `${width} px`));
     this.widths.onchange = () => act.width(Number(this.widths.value));
-    const count = add("span", pen, { className: "count", role: "group", ariaLabel: "Number of labels" }, "labels");
-    this.fewer = add("button", count, { type: "button", ariaLabel: "One label fewer" }, "−");
-    this.number = add("b", count);
-    this.more = add("button", count, { type: "button", ariaLabel: "One label more" }, "+");
+    const count = element("span", pen, { className: "count", role: "group", ariaLabel: "Number of labels" }, "labels");
+    this.fewer = element("button", count, { type: "button", ariaLabel: "One label fewer" }, "−");
+    this.number = element("b", count);
+    this.more = element("button", count, { type: "button", ariaLabel: "One label more" }, "+");
     this.fewer.onclick = () => act.classes(this.classes - 1);
     this.more.onclick = () => act.classes(this.classes + 1);
-    const history = add("div", parent, { className: "row" });
+    const history = element("div", parent, { className: "row" });
     this.history = ["undo", "redo", "clear"].map((name) => {
-      const button = add("button", history, { type: "button" }, name === "undo" ? "Undo (U)" : name === "redo" ? "Redo" : "Clear");
+      const button = element("button", history, { type: "button" }, name === "undo" ? "Undo (U)" : name === "redo" ? "Redo" : "Clear");
       button.onclick = act[name];
       return button;
     });
   }
 
   row(parent, name, label, { palette, hatches }, act) {
-    const line = add("div", parent, { className: "line" });
-    const button = add("button", line, { type: "button" });
-    drawSwatch(add("canvas", button, { width: 30, height: 20, className: "swatch" }), palette[label], hatches[label]);
-    add("span", button, {}, `${label} ${name}`);
+    const line = element("div", parent, { className: "line" });
+    const button = element("button", line, { type: "button" });
+    drawSwatch(element("canvas", button, { width: 30, height: 20, className: "swatch" }), palette[label], hatches[label]);
+    element("span", button, {}, `${label} ${name}`);
     button.onclick = () => act.choose(label);
-    const bar = add("i", add("span", line, { className: "bar" }));
+    const bar = element("i", element("span", line, { className: "bar" }));
     bar.style.background = `rgb(${palette[label]})`;
-    return { line, button, bar, share: add("span", line, { className: "share" }) };
+    return { line, button, bar, share: element("span", line, { className: "share" }) };
   }
 
   // shares: the labels' probabilities at the pixel `cell`, or of all pixels where none is pointed at; null while there are none.
@@ -97,23 +82,23 @@ const NAMES_OF = {
 export class SettingsPanel {
   constructor(parent, presets, change) {
     Object.assign(this, { presets });
-    add("h3", parent, {}, "Kernels");
-    const row = add("div", parent, { className: "row", role: "group", ariaLabel: "Presets" });
+    element("h3", parent, {}, "Kernels");
+    const row = element("div", parent, { className: "row", role: "group", ariaLabel: "Presets" });
     this.buttons = Object.entries(presets).map(([name, values]) => {
-      const button = add("button", row, { type: "button" }, name);
+      const button = element("button", row, { type: "button" }, name);
       button.onclick = () => { if (button.getAttribute("aria-disabled") !== "true") change(values); };
       return { button, values };
     });
     this.sliders = Object.entries(NAMES_OF).map(([name, [label, unit]]) => {
-      const box = add("label", parent, { className: name.endsWith("weight") ? "slider weight" : "slider" });
-      add("span", box, {}, label);
-      const input = add("input", box, { type: "range", min: 0, max: OFFERED[name].length - 1, step: 1 });
+      const box = element("label", parent, { className: name.endsWith("weight") ? "slider weight" : "slider" });
+      element("span", box, {}, label);
+      const input = element("input", box, { type: "range", min: 0, max: OFFERED[name].length - 1, step: 1 });
       input.dataset.name = name;
       input.dataset.lmSuppressShortcuts = "true";
       input.oninput = () => change({ [name]: OFFERED[name][Number(input.value)] });
-      return { name, unit, input, value: add("output", box) };
+      return { name, unit, input, value: element("output", box) };
     });
-    this.code = add("pre", parent, { tabIndex: 0 });
+    this.code = element("pre", parent, { tabIndex: 0 });
     this.code.setAttribute("aria-label", "The same as a line of Python");
     this.code.dataset.lmSuppressShortcuts = "true";
   }
@@ -142,10 +127,10 @@ export class SettingsPanel {
 // Which iteration is shown, and how strongly.
 export class Player {
   constructor(parent, iterations, go, play, opacity) {
-    const row = add("div", parent, { className: "row player" });
-    this.back = add("button", row, { type: "button", ariaLabel: "One iteration back" }, "←");
-    this.playing = add("button", row, { type: "button" });
-    this.next = add("button", row, { type: "button", ariaLabel: "One iteration on" }, "→");
+    const row = element("div", parent, { className: "row player" });
+    this.back = element("button", row, { type: "button", ariaLabel: "One iteration back" }, "←");
+    this.playing = element("button", row, { type: "button" });
+    this.next = element("button", row, { type: "button", ariaLabel: "One iteration on" }, "→");
     this.back.onclick = () => go(this.step - 1);
     this.next.onclick = () => go(this.step + 1);
     this.playing.onclick = play;
@@ -155,9 +140,9 @@ export class Player {
   }
 
   range(parent, label, max, act) {
-    const box = add("label", parent, { className: "slider" });
-    const words = add("span", box, {}, label);
-    const input = add("input", box, { type: "range", min: 0, max, step: 1 });
+    const box = element("label", parent, { className: "slider" });
+    const words = element("span", box, {}, label);
+    const input = element("input", box, { type: "range", min: 0, max, step: 1 });
     input.dataset.name = label;
     input.dataset.lmSuppressShortcuts = "true";
     input.oninput = () => act(Number(input.value));

@@ -1,8 +1,9 @@
 // Step through a decoder from coarse to fine, swap the switches for fixed positions, and follow a value. All of it is worked out here.
+import { BaseLab, element } from "./lab.js";
 import { Decoder, fromText } from "./decoder_lab_maths.js";
 import { MODE_NAMES, mapName, shortNumber, sizeWords, stageSentence, thin, unitSentence } from "./decoder_lab_words.js";
 import { LANDED, MARKED, MapPane, differencePainter, labelPainter, pixelPainter, valuePainter } from "./decoder_lab_views.js";
-import { ChangesTable, DecoderControls, FilmStrip, Legend, element } from "./decoder_lab_parts.js";
+import { ChangesTable, DecoderControls, FilmStrip, Legend } from "./decoder_lab_parts.js";
 
 const STEP_EVERY = 1300; // milliseconds
 const TURN = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -13,8 +14,9 @@ const HELP = "Arrow keys, Page Up and Page Down, Space or a click on the strip: 
   "channel. Point at a unit, or move in a map with Tab and the arrow keys: its window in the stage below and the place of its value are marked. " +
   "A click or Enter holds it, and it is followed from stage to stage; Escape lets go.";
 
-class DecoderLab {
+class DecoderLab extends BaseLab {
   constructor(model, el) {
+    super();
     const data = model.get("data");
     this.decoder = new Decoder(data);
     const { names, palette, hatches } = data;
@@ -22,9 +24,7 @@ class DecoderLab {
     Object.assign(this, this.told());
     this.build(el, data);
     this.listen();
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1150, 720);
     this.onTold = () => this.hear();
     TRAITS.forEach((name) => model.on(`change:${name}`, this.onTold));
   }
@@ -78,13 +78,6 @@ class DecoderLab {
     this.motion.addEventListener("change", this.onMotion);
   }
 
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
-  }
-
   fromBelow(cell) {
     return this.number ? this.decoder.above(this.number, cell, this.mode, this.channel) : cell;
   }
@@ -120,7 +113,7 @@ class DecoderLab {
     if (state.mode !== "switches") this.other = state.mode;
     const isMoved = state.number !== this.number;
     Object.assign(this, state, { point: state.cell ?? (isMoved ? null : this.point) });
-    if (isMoved) this.arrange();
+    if (isMoved) this.arrangePanels();
     else this.draw();
   }
 
@@ -203,32 +196,17 @@ class DecoderLab {
     event.preventDefault();
   }
 
-  // Sizes: three columns, two, or one with small maps below.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1150 ? "wide" : width >= 720 ? "medium" : "narrow";
+  arrange() {
     this.strip.measure(LAYOUTS[this.root.dataset.layout][0]);
-    this.arrange();
+    this.arrangePanels();
   }
 
-  arrange() {
+  arrangePanels() {
     const { decoder, number, panels } = this;
     const sizes = { image: decoder.at(decoder.stages.length - 1).size, below: decoder.at(Math.max(0, number - 1)).size, map: decoder.at(number).size, difference: decoder.at(number).size };
     const most = LAYOUTS[this.root.dataset.layout][1];
     Object.entries(panels).forEach(([name, { section, pane }]) => pane.measure(sizes[name], Math.min(most, section.clientWidth - 2)));
     this.draw();
-  }
-
-  // One drawing a frame, however many moves.
-  schedule() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.draw();
-    });
   }
 
   get compared() {
@@ -328,7 +306,7 @@ class DecoderLab {
       differing: differs.reduce((sum, one) => sum + Number(one > 0), 0), sum: values.reduce((sum, one) => sum + one, 0), filled: filled?.reduce((sum, one) => sum + one, 0),
       byte: point && values[at], window: window && [...window.rows, ...window.columns], landed: window?.unit && decoder.placesOf(number, mode, channel) && decoder.landing(number, mode, channel, window.unit[0] * decoder.at(number - 1).size[1] + window.unit[1]),
     };
-    Object.entries(told).forEach(([key, value]) => { root.dataset[key] = `${value ?? ""}`; });
+    this.publish(told);
   }
 
   end() {

@@ -26,6 +26,7 @@ from edu_seg.widgets.base import CourseWidget, bundle
 from edu_seg.widgets.crf_lab import PALETTE
 
 SCRIPTS = (
+    "lab.js",
     "rf_geometry.js",
     "rf_image_view.js",
     "stitch_lab_views.js",

@@ -1,14 +1,8 @@
 // What DecoderLab is operated with: buttons for steps, modes and channels, the film strip, the table of what changes, the legend.
+import { element } from "./lab.js";
 import { MODE_NAMES, ORDINALS, asPercent, mapName, sizeWords, thin } from "./decoder_lab_words.js";
 import { cividis } from "./stitch_lab_views.js";
 import { MapPane, drawSample, heatColour } from "./decoder_lab_views.js";
-
-export function element(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
 
 // Buttons of which one is pressed; choose(value).
 class Choice {

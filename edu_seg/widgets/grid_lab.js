@@ -1,26 +1,25 @@
 // Edit a schedule of dilations: which inputs an output reads, by how many paths, and which it skips. All of it is worked out here.
+import { BaseLab, clamp, element } from "./lab.js";
 import { factsOf, gainAt, periodicPlaces, pytorchStack, reachedUnits, throughUnit, tiesBetween, problemOf } from "./grid_lab_maths.js";
 import { cellWords, grouped, percent, stackWords, unitWords, waveWords } from "./grid_lab_words.js";
 import { StackView } from "./grid_lab_stack.js";
 import { ResponseView, WindowView } from "./grid_lab_views.js";
-import { CodePiece, FactsPanel, ScheduleControls, fillLegend, piece } from "./grid_lab_panels.js";
+import { CodePiece, FactsPanel, ScheduleControls, fillLegend } from "./grid_lab_panels.js";
 
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const GUIDE = "Choose a preset, type dilations, or step a layer up and down. Point at a unit of the layers, an input of the window or a place of the curve, or " +
   "move there with Tab and the arrow keys. A click or Enter holds it, Escape lets go.";
 const KEYS = "arrow keys move, Enter holds, Escape lets go";
-const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-class GridLab {
+class GridLab extends BaseLab {
   constructor(model, el) {
+    super();
     const data = model.get("data");
     Object.assign(this, { model, limits: data.limits, compared: false, held: false, point: null });
     this.build(el, data);
     this.listen();
     this.take(this.sent());
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1220, 850);
     this.onSent = () => this.hear();
     model.on("change:dilations", this.onSent);
     model.on("change:kernel_size", this.onSent);
@@ -28,31 +27,31 @@ class GridLab {
 
   // What is on the page.
   build(el, data) {
-    this.root = piece("div", el, { className: "edu-seg grid" });
+    this.root = element("div", el, { className: "edu-seg grid" });
     this.root.dataset.lmSuppressShortcuts = "true";
-    this.controls = new ScheduleControls(piece("div", this.root, { className: "controls" }), data, (state) => this.change(state), () => this.compare());
-    this.says = piece("p", this.root, { className: "says" });
+    this.controls = new ScheduleControls(element("div", this.root, { className: "controls" }), data, (state) => this.change(state), () => this.compare());
+    this.says = element("p", this.root, { className: "says" });
     this.says.setAttribute("aria-live", "polite");
-    const stage = piece("div", this.root, { className: "stage" });
+    const stage = element("div", this.root, { className: "stage" });
     this.panels = {
       stack: this.panel(stage, "stack", "Layers along one axis", `Layers and taps along one axis: ${KEYS}`),
       window: this.panel(stage, "window", "Window", `Window of inputs: ${KEYS}`),
       response: this.panel(stage, "response", "Frequency response", `Gain at each frequency: left and right move, Page keys go from mark to mark, ${KEYS}`),
     };
     this.views = { stack: new StackView(this.panels.stack.canvas), window: new WindowView(this.panels.window.canvas), response: new ResponseView(this.panels.response.canvas) };
-    this.marks = piece("p", this.panels.stack.section, { className: "legend" });
-    this.legend = piece("p", this.panels.window.section, { className: "legend" });
-    this.waves = piece("p", this.panels.response.section, { className: "note" });
-    const side = piece("div", stage, { className: "side" });
-    this.facts = new FactsPanel(piece("section", side, { className: "facts" }));
-    this.code = new CodePiece(piece("section", side, { className: "code" }));
-    piece("p", this.root, { className: "hint" }, GUIDE);
+    this.marks = element("p", this.panels.stack.section, { className: "legend" });
+    this.legend = element("p", this.panels.window.section, { className: "legend" });
+    this.waves = element("p", this.panels.response.section, { className: "note" });
+    const side = element("div", stage, { className: "side" });
+    this.facts = new FactsPanel(element("section", side, { className: "facts" }));
+    this.code = new CodePiece(element("section", side, { className: "code" }));
+    element("p", this.root, { className: "hint" }, GUIDE);
   }
 
   panel(parent, name, title, label) {
-    const section = piece("section", parent, { className: name });
-    const heading = piece("h3", section, {}, title);
-    const canvas = piece("canvas", section, { tabIndex: 0, ariaLabel: label });
+    const section = element("section", parent, { className: name });
+    const heading = element("h3", section, {}, title);
+    const canvas = element("canvas", section, { tabIndex: 0, ariaLabel: label });
     canvas.setAttribute("role", "application");
     canvas.dataset.lmSuppressShortcuts = "true";
     return { section, heading, canvas };
@@ -66,13 +65,6 @@ class GridLab {
       canvas.onpointerleave = () => { if (!this.held) this.look(null); };
       canvas.onkeydown = (event) => this.canvasKey(name, event);
     }
-  }
-
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
   }
 
   // A point is [level, offset] in the stack, [row, column] in the window, [frequency] in the response.
@@ -132,19 +124,10 @@ class GridLab {
     this.panels.window.heading.textContent = this.compared ? "Who reads which input" : `Window: ${grouped(read)} of ${grouped(total)} read (${percent(read, total)})`;
     this.marks.replaceChildren();
     [["disc", this.compared ? "read by this output" : "on a path to the output"], ...(this.compared ? [["square", "read by its right neighbour"]] : []), ...(gapFree ? [] : [["cross", "hole"]])]
-      .forEach(([kind, words]) => { const item = piece("span", this.marks); piece("i", item, { className: kind }); item.append(words); });
+      .forEach(([kind, words]) => { const item = element("span", this.marks); element("i", item, { className: kind }); item.append(words); });
     this.waves.textContent = this.places.length === 0
       ? "|H(ω)| with equal weights. No layer is dilated, so only the constant passes unchanged."
       : `|H(ω)| with equal weights. Dashed: ω = 2πm/d, which a layer of dilation d passes unchanged; ${common > 1 ? `full: all layers do (2πm/${common}), so patterns of period ${common} survive.` : "no such wave passes them all."}`;
-  }
-
-  // Sizes: three columns, two, or one.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1220 ? "wide" : width >= 850 ? "medium" : "narrow";
-    this.arrange();
   }
 
   arrange() {
@@ -196,16 +179,6 @@ class GridLab {
     return clamp(omega + (way * Math.PI) / 100, 0, Math.PI);
   }
 
-  // One drawing a frame, however many moves.
-  schedule() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.draw();
-    });
-  }
-
   // The unit of the stack that is pointed at; a cell of the window stands for its column.
   get unit() {
     if (!this.point || this.point.name === "response") return null;
@@ -241,10 +214,6 @@ class GridLab {
     return waveWords(omega, gainAt(state, omega), this.places.find((place) => place.omega === omega));
   }
 
-  say(words) {
-    if (this.says.textContent !== words) this.says.textContent = words;
-  }
-
   // The state as attributes, for those who read the page by program.
   tell(through, omega) {
     const { state, numbers, point } = this;
@@ -255,7 +224,7 @@ class GridLab {
       through: through && through.map((units) => [...units].sort((a, b) => a - b).join(" ")).join(";"),
       gain: omega === null ? null : gainAt(state, omega),
     };
-    Object.entries(values).forEach(([key, value]) => { this.root.dataset[key] = `${value ?? ""}`; });
+    this.publish(values);
   }
 
   end() {

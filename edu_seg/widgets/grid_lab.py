@@ -19,6 +19,7 @@ from edu_seg.gridding import Coverage, coverage, frequency_response, is_gap_free
 from edu_seg.widgets.base import CourseWidget, bundle
 
 SCRIPTS = (
+    "lab.js",
     "rf_geometry.js",
     "rf_image_view.js",
     "stitch_lab_views.js",

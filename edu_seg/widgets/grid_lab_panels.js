@@ -1,14 +1,8 @@
 // The parts of GridLab made of text: the schedule's controls, the table of numbers, the legends and the lines of PyTorch.
+import { element } from "./lab.js";
 import { problemOf, pytorchStack } from "./grid_lab_maths.js";
 import { grouped, percent, ruleWords, truthWords } from "./grid_lab_words.js";
 import { READER_COLOURS, shadeOf } from "./grid_lab_views.js";
-
-export function piece(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
 
 // Not `disabled`: the keyboard's focus would be lost to the notebook.
 const allow = (button, isAllowed) => button.setAttribute("aria-disabled", String(!isAllowed));
@@ -18,29 +12,29 @@ const same = (a, b) => a.kernel_size === b.kernel_size && `${a.dilations}` === `
 export class ScheduleControls {
   constructor(parent, { limits, presets }, change, compare) {
     Object.assign(this, { limits, presets, change, steppers: [] });
-    this.row = piece("div", parent, { className: "row" });
+    this.row = element("div", parent, { className: "row" });
     this.menu = this.select("Preset", ["", ...presets.keys()], (n) => (n === "" ? "your own" : `${presets[n].name}: ${presets[n].dilations.join(", ")}`));
     this.menu.onchange = () => this.ask({ ...presets[Number(this.menu.value)] });
     this.kernel = this.select("Kernel", limits.kernels, (k) => `${k} × ${k}`);
     this.kernel.onchange = () => this.ask({ ...this.state, kernel_size: Number(this.kernel.value) });
     this.typing();
-    this.compare = piece("button", this.row, { type: "button", className: "compare" }, "Compare with the next output");
+    this.compare = element("button", this.row, { type: "button", className: "compare" }, "Compare with the next output");
     this.compare.onclick = compare;
-    this.layers = piece("div", parent, { className: "row layers", role: "group", ariaLabel: "Dilation of each layer, from the input up" });
-    this.problem = piece("p", parent, { className: "problem" });
+    this.layers = element("div", parent, { className: "row layers", role: "group", ariaLabel: "Dilation of each layer, from the input up" });
+    this.problem = element("p", parent, { className: "problem" });
     this.problem.setAttribute("role", "alert");
   }
 
   select(label, values, nameOf) {
-    const box = piece("label", this.row, { className: label.toLowerCase() }, label);
-    const select = piece("select", box);
-    [...values].forEach((value) => piece("option", select, { value: `${value}`, disabled: value === "" }, nameOf(value)));
+    const box = element("label", this.row, { className: label.toLowerCase() }, label);
+    const select = element("select", box);
+    [...values].forEach((value) => element("option", select, { value: `${value}`, disabled: value === "" }, nameOf(value)));
     return select;
   }
 
   typing() {
-    const box = piece("label", this.row, {}, "Dilations");
-    this.typed = piece("input", box, { type: "text", spellcheck: false, autocomplete: "off", size: 18 });
+    const box = element("label", this.row, {}, "Dilations");
+    this.typed = element("input", box, { type: "text", spellcheck: false, autocomplete: "off", size: 18 });
     this.typed.title = `Up to ${this.limits.layers} integers from ${this.limits.dilations.join(" to ")}, from the input up`;
     this.typed.oninput = () => this.read();
     this.typed.onblur = () => { if (this.problem.textContent) this.show(this.state); };
@@ -102,24 +96,24 @@ export class ScheduleControls {
   build() {
     const focused = [...this.layers.querySelectorAll("button")].indexOf(this.layers.getRootNode().activeElement);
     this.layers.replaceChildren();
-    piece("span", this.layers, {}, "Layers, input first");
+    element("span", this.layers, {}, "Layers, input first");
     this.steppers = this.state.dilations.map((_, layer) => this.stepper(layer));
-    this.add = piece("button", this.layers, { type: "button" }, "+ layer");
+    this.add = element("button", this.layers, { type: "button" }, "+ layer");
     this.add.onclick = () => { if (this.add.getAttribute("aria-disabled") !== "true") this.ask(this.added()); };
     const buttons = [...this.layers.querySelectorAll("button")];
     if (focused >= 0) (focused >= buttons.length - 1 ? this.add : buttons[focused]).focus();
   }
 
   stepper(layer) {
-    const box = piece("span", this.layers, { className: "stepper" });
+    const box = element("span", this.layers, { className: "stepper" });
     const button = (text, name, next) => {
-      const made = piece("button", box, { type: "button" }, text);
+      const made = element("button", box, { type: "button" }, text);
       made.setAttribute("aria-label", `Layer ${layer + 1}: ${name}`);
       made.onclick = () => { if (made.getAttribute("aria-disabled") !== "true") this.ask(next()); };
       return made;
     };
     const less = button("−", "smaller dilation", () => this.changed(layer, -1));
-    const value = piece("b", box);
+    const value = element("b", box);
     const more = button("+", "larger dilation", () => this.changed(layer, 1));
     const away = button("×", "take away", () => this.without(layer));
     return { less, value, more, away };
@@ -133,15 +127,15 @@ export class ScheduleControls {
 
 export class FactsPanel {
   constructor(parent) {
-    piece("h3", parent, {}, "In numbers");
-    this.rows = piece("tbody", piece("table", parent));
-    this.verdict = piece("p", parent, { className: "verdict" });
+    element("h3", parent, {}, "In numbers");
+    this.rows = element("tbody", element("table", parent));
+    this.verdict = element("p", parent, { className: "verdict" });
   }
 
   row(name, value, kind = "") {
-    const row = piece("tr", this.rows);
-    const head = piece("th", row, { scope: "row" }, name);
-    piece("td", row, { className: kind }, value);
+    const row = element("tr", this.rows);
+    const head = element("th", row, { scope: "row" }, name);
+    element("td", row, { className: kind }, value);
     return head;
   }
 
@@ -165,11 +159,11 @@ export class FactsPanel {
 
 export class CodePiece {
   constructor(parent) {
-    const head = piece("div", parent, { className: "row" });
-    piece("h3", head, {}, "The same in PyTorch");
-    this.button = piece("button", head, { type: "button" }, "Copy");
+    const head = element("div", parent, { className: "row" });
+    element("h3", head, {}, "The same in PyTorch");
+    this.button = element("button", head, { type: "button" }, "Copy");
     this.button.onclick = () => this.copy();
-    this.code = piece("pre", parent, { tabIndex: 0, ariaLabel: "PyTorch code of this stack" });
+    this.code = element("pre", parent, { tabIndex: 0, ariaLabel: "PyTorch code of this stack" });
     this.code.dataset.lmSuppressShortcuts = "true";
   }
 
@@ -197,8 +191,8 @@ export class CodePiece {
 export function fillLegend(box, { counts, gapFree }, compared) {
   box.replaceChildren();
   const entry = (kind, words, style = {}) => {
-    const item = piece("span", box);
-    Object.assign(piece("i", item, { className: kind }).style, style);
+    const item = element("span", box);
+    Object.assign(element("i", item, { className: kind }).style, style);
     item.append(words);
   };
   if (compared) {

@@ -1,9 +1,10 @@
 // Point at a unit and see what it sees; point at a pixel and see who sees it. The geometry arrives once; hovering asks nobody.
+import { BaseLab, element } from "./lab.js";
 import { ancestors, boxOf, countOf, hullsBack, reach, seenBy } from "./rf_geometry.js";
 import { ImageView, viewOf } from "./rf_image_view.js";
 import { Measurer } from "./rf_measurer.js";
 import { ConeView, GridView, chosenPlanes, countBox, mosaic, places } from "./rf_map_views.js";
-import { LayerTable, StackEditor, element } from "./rf_panels.js";
+import { LayerTable, StackEditor } from "./rf_panels.js";
 import { possible, stackGraph, stackRows } from "./rf_stack.js";
 import { compareWords, lengths, pixelWords, unitWords } from "./rf_words.js";
 
@@ -11,15 +12,14 @@ const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRi
 const HINT = "Point at a unit: what does it see? Point at a pixel: who sees it? A click pins a unit or holds a pixel; two pins are compared. " +
   "Arrow keys move (with Shift further), Enter pins or holds, M measures, Escape clears, Page Up and Page Down change the layer.";
 
-class Explorer {
+class Explorer extends BaseLab {
   constructor(model, el, picture) {
+    super();
     const data = model.get("data");
     Object.assign(this, { model, data, size: [data.height, data.width], looked: new Map(), times: [] });
     this.build(el, picture);
     this.start(model.get("layers"));
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1180, 720);
     if (this.editor) this.model.on?.("change:layers", () => { if (`${this.model.get("layers")}` !== `${this.layers}`) this.start(this.model.get("layers")); });
   }
 
@@ -86,13 +86,6 @@ class Explorer {
     pixels.onkeydown = (event) => this.pixelKey(event);
   }
 
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
-  }
-
   // A network, or a stack anew.
   start(layers) {
     this.layers = layers;
@@ -126,15 +119,6 @@ class Explorer {
     this.unit = this.unit.map((u, axis) => Math.min(next[axis] - 1, Math.floor(((u + 0.5) * next[axis]) / old[axis])));
     this.row = row;
     this.table.select(row);
-    this.arrange();
-  }
-
-  // Sizes: three columns, two, or one.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1180 ? "wide" : width >= 720 ? "medium" : "narrow";
     this.arrange();
   }
 
@@ -299,13 +283,9 @@ class Explorer {
     this.measurer.measure(this.rows[row], this.lookAt(row, unit), this.data.parameters);
   }
 
-  say(words) {
-    if (this.says.textContent !== words) this.says.textContent = words;
-  }
-
   // The state as attributes, for those who read the page by program.
   mark(values) {
-    Object.entries({ layer: this.rows[this.row].name, pins: this.pins.length, ...values }).forEach(([key, value]) => { this.root.dataset[key] = `${value ?? ""}`; });
+    this.publish({ layer: this.rows[this.row].name, pins: this.pins.length, ...values });
   }
 }
 

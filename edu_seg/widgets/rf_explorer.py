@@ -22,6 +22,7 @@ from edu_seg.widgets.rf_data import LayerRow, explorer_data, layer_rows, measure
 from edu_seg.widgets.rf_stack import START, StackLayer, checked_stack, stack_code, stack_module
 
 SCRIPTS = (
+    "lab.js",
     "rf_geometry.js",
     "rf_words.js",
     "rf_image_view.js",

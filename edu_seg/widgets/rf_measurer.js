@@ -1,6 +1,6 @@
 // What RFExplorer asks Python: a unit's field by gradient, and the table of an edited stack. Without a kernel it says so.
+import { element } from "./lab.js";
 import { heatPicture } from "./rf_image_view.js";
-import { element } from "./rf_panels.js";
 import { both, verdict } from "./rf_words.js";
 
 const PATIENCE = 60; // seconds without an answer after which the kernel is asked about

@@ -1,13 +1,7 @@
 // The parts of RFExplorer made of text: the table of layers, and the editor of a small stack.
+import { element } from "./lab.js";
 import { both } from "./rf_words.js";
 import { KINDS, MOST_LAYERS, NEW_LAYER, SETTINGS, STACKS, choices, mapSizes, possible, pytorchCode, replaced, without } from "./rf_stack.js";
-
-export function element(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
 
 let numbers = 0;
 

@@ -1,8 +1,9 @@
 // Step through the shifted passes of a coarse network and see the dense grid fill up; point at a cell to see where it comes from.
+import { BaseLab, element } from "./lab.js";
 import { StitchedGrid } from "./stitch_lab_grid.js";
 import { cellWords, droppedWords, passWords, verdictOf } from "./stitch_lab_words.js";
 import { CropView, MapView } from "./stitch_lab_views.js";
-import { Controls, buildLegend, part } from "./stitch_lab_parts.js";
+import { Controls, buildLegend } from "./stitch_lab_parts.js";
 
 const PLAY_EVERY = 1200; // milliseconds
 const GROW_FOR = 450;
@@ -11,28 +12,27 @@ const FORWARD = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1, ArrowLeft: -
 const MANUAL = "Next, Back, the slider, Space, or a shift: each pass fills its cells. P plays. Point at a cell of any map, or move with the arrow keys: " +
   "its pass, its unit and what it sees are shown. A click or Enter holds it, Escape lets go.";
 
-class Lab {
+class Lab extends BaseLab {
   constructor(model, el) {
+    super();
     const data = model.get("data");
     this.grid = new StitchedGrid(data);
     Object.assign(this, { model, point: null, held: false, grownFrom: -Infinity, motion: window.matchMedia("(prefers-reduced-motion: reduce)") });
     this.step = model.get("step");
     this.build(el, data);
     this.listen();
-    this.resize();
-    this.watcher = new ResizeObserver(() => this.resize());
-    this.watcher.observe(this.root);
+    this.follow(1100, 720);
     this.onStep = () => { if (model.get("step") !== this.step) this.go(model.get("step")); };
     model.on("change:step", this.onStep);
   }
 
   // What is on the page.
   build(el, { image, size, map, cells }) {
-    this.root = part("div", el, { className: "edu-seg stitch" });
+    this.root = element("div", el, { className: "edu-seg stitch" });
     this.root.dataset.lmSuppressShortcuts = "true";
-    this.says = part("p", this.root, { className: "says" });
+    this.says = element("p", this.root, { className: "says" });
     this.says.setAttribute("aria-live", "polite");
-    const bench = part("div", this.root, { className: "bench" });
+    const bench = element("div", this.root, { className: "bench" });
     this.controls = new Controls(bench, this.grid, (step) => this.go(step), () => this.play());
     const keys = "arrow keys move, Enter holds, Escape lets go, Space runs the next pass";
     this.panels = {
@@ -45,13 +45,13 @@ class Lab {
     const { coarse, stitched, dense } = this.panels;
     this.maps = { coarse: new MapView(coarse.canvas), stitched: new MapView(stitched.canvas), dense: new MapView(dense.canvas) };
     buildLegend(this.root, this.grid);
-    part("p", this.root, { className: "hint" }, MANUAL);
+    element("p", this.root, { className: "hint" }, MANUAL);
   }
 
   panel(parent, name, label, sizes) {
-    const box = part("section", parent, { className: name });
-    const title = part("h3", box);
-    const canvas = part("canvas", box);
+    const box = element("section", parent, { className: name });
+    const title = element("h3", box);
+    const canvas = element("canvas", box);
     canvas.setAttribute("role", name === "image" ? "img" : "application");
     canvas.setAttribute("aria-label", label);
     if (name !== "image") canvas.tabIndex = 0;
@@ -70,13 +70,6 @@ class Lab {
     }
     this.onMotion = () => this.schedule();
     this.motion.addEventListener("change", this.onMotion);
-  }
-
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
   }
 
   // A unit and its pass, from a cell of one of the maps.
@@ -165,12 +158,7 @@ class Lab {
     event.preventDefault();
   }
 
-  // Sizes: four panels in a row, or two rows of two.
-  resize() {
-    const width = this.root.clientWidth - 24;
-    if (width <= 0 || width === this.width) return;
-    this.width = width;
-    this.root.dataset.layout = width >= 1100 ? "wide" : width >= 720 ? "medium" : "narrow";
+  arrange() {
     const high = { wide: 430, medium: 340, narrow: 340 }[this.root.dataset.layout];
     const room = Math.min(...Object.values(this.panels).map(({ box }) => box.clientWidth)) - 2;
     this.crop.show(this.grid.margins(), room, high);
@@ -238,12 +226,8 @@ class Lab {
       if (title.dataset.text === names[name]) continue;
       title.dataset.text = names[name];
       title.replaceChildren(names[name]);
-      part("small", title, {}, ` ${sizes}`);
+      element("small", title, {}, ` ${sizes}`);
     }
-  }
-
-  say(words) {
-    if (this.says.textContent !== words) this.says.textContent = words;
   }
 
   // The state as attributes, for those who read the page by program.
@@ -254,7 +238,7 @@ class Lab {
       step, ...grid.after[step], pass: grid.shiftOf(this.pass), unit: point?.unit, cell, held: this.held, playing: Boolean(this.timer), growing: this.growing,
       hull: seen?.hull, pixels: seen?.pixels.map(({ rows, columns }) => `${rows}x${columns}`).join(";"),
     };
-    Object.entries(values).forEach(([key, value]) => { this.root.dataset[key] = `${value ?? ""}`; });
+    this.publish(values);
   }
 
   end() {

@@ -22,6 +22,7 @@ from edu_seg.widgets.base import CourseWidget, bundle
 from edu_seg.widgets.rf_data import explorer_data, layer_rows
 
 SCRIPTS = (
+    "lab.js",
     "rf_geometry.js",
     "rf_image_view.js",
     "rf_words.js",

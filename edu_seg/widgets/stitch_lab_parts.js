@@ -1,13 +1,7 @@
 // What StitchLab is operated with: buttons, a slider, and one button a shift; and the legend.
+import { element } from "./lab.js";
 import { cividis } from "./stitch_lab_views.js";
 import { decimal } from "./stitch_lab_words.js";
-
-export function part(tag, parent, properties = {}, text = "") {
-  const node = Object.assign(document.createElement(tag), properties);
-  if (text) node.textContent = text;
-  parent.append(node);
-  return node;
-}
 
 const TURNS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
@@ -15,33 +9,33 @@ const TURNS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRi
 export class Controls {
   constructor(parent, grid, go, play) {
     Object.assign(this, { grid, go, step: 1 });
-    this.box = part("div", parent, { className: "controls" });
-    const left = part("div", this.box);
-    const row = part("div", left, { className: "row" });
-    this.back = part("button", row, { type: "button" }, "← Back");
-    this.next = part("button", row, { type: "button" }, "Next →");
-    this.playing = part("button", row, { type: "button" });
+    this.box = element("div", parent, { className: "controls" });
+    const left = element("div", this.box);
+    const row = element("div", left, { className: "row" });
+    this.back = element("button", row, { type: "button" }, "← Back");
+    this.next = element("button", row, { type: "button" }, "Next →");
+    this.playing = element("button", row, { type: "button" });
     this.back.onclick = () => go(this.step - 1);
     this.next.onclick = () => go(this.step + 1);
     this.playing.onclick = play;
-    this.slider = part("input", left, { type: "range", min: 1, max: grid.total, step: 1 });
+    this.slider = element("input", left, { type: "range", min: 1, max: grid.total, step: 1 });
     this.slider.setAttribute("aria-label", "Passes done");
     this.slider.oninput = () => go(Number(this.slider.value));
     this.buildPad();
-    this.badge = part("p", this.box, { className: "badge" });
+    this.badge = element("p", this.box, { className: "badge" });
   }
 
   // One button for each shift (dy, dx), in the places where their cells lie.
   buildPad() {
     const { stride, total } = this.grid;
-    const box = part("div", this.box, { className: "shifts" });
-    part("span", box, {}, "Shift (dy, dx)");
-    this.pad = part("div", box, { className: "pad" });
+    const box = element("div", this.box, { className: "shifts" });
+    element("span", box, {}, "Shift (dy, dx)");
+    this.pad = element("div", box, { className: "pad" });
     this.pad.setAttribute("role", "radiogroup");
     this.pad.setAttribute("aria-label", "Shift of the pass: rows, columns");
     this.pad.style.gridTemplateColumns = `repeat(${stride}, auto)`;
     this.shifts = Array.from({ length: total }, (_, pass) => {
-      const button = part("button", this.pad, { type: "button" }, this.grid.shiftOf(pass).join(", "));
+      const button = element("button", this.pad, { type: "button" }, this.grid.shiftOf(pass).join(", "));
       button.setAttribute("role", "radio");
       button.onclick = () => this.go(pass + 1);
       return button;
@@ -79,17 +73,17 @@ export class Controls {
 }
 
 export function buildLegend(parent, { range, after, total }) {
-  const box = part("p", parent, { className: "legend" });
-  const entry = (kind, text) => { const item = part("span", box); part("i", item, { className: kind }); item.append(text); return item; };
+  const box = element("p", parent, { className: "legend" });
+  const entry = (kind, text) => { const item = element("span", box); element("i", item, { className: kind }); item.append(text); return item; };
   entry("crop", "what the pass sees");
   entry("place", "middle of a unit's field");
   entry("void", "empty, or zeros");
   entry("current", "of the pass shown");
   if (after[total].differing) entry("differs", "differs from à trous");
-  const scale = part("span", box);
+  const scale = element("span", box);
   scale.append(decimal(range[0]));
   const stops = Array.from({ length: 10 }, (_, n) => `rgb(${cividis(n / 9)})`);
-  part("i", scale, { className: "ramp" }).style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
+  element("i", scale, { className: "ramp" }).style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
   scale.append(decimal(range[1]));
   return box;
 }
