@@ -1,9 +1,10 @@
-"""`make test`: style, types, then unit tests and notebooks in one pytest run, whose summary ends the output.
+"""`make test`: style, types, tests that need a browser, then unit tests and notebooks, by two processes; pytest's summary ends the output.
 
 Every part runs even where an earlier one fails; the exit status is that of the first failure. Arguments go to pytest
 (`make test ARGS="-k metrics"`); `--lint` alone runs style and types.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,13 +17,18 @@ LINT = {
     "types (basedpyright)": ["basedpyright"],
 }
 CELL_TIMEOUT = 180  # seconds; nbval waits so long for a kernel that died, and without a limit for more than half an hour
-NO_NOTEBOOKS = 5  # what pytest returns where it collects nothing
+PROCESSES = min(2, os.cpu_count() or 1)  # each keeps to one thread, as the notebooks do
+NOTHING = NO_NOTEBOOKS = 5  # what pytest returns where it collects nothing
 
 
 def pytest_arguments(extra: Sequence[str] = ()) -> list[str]:
-    """Unit tests with shapes checked, every notebook compared with its stored outputs, and the ten slowest of all."""
+    """Unit tests with shapes checked, every notebook compared with its stored outputs, and the ten slowest of all.
+
+    A file or a notebook stays with the process that began it.
+    """
     compare = ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT}", "--nbval-sanitize-with=tests/nbval_sanitize.cfg"]
-    return ["pytest", "tests", "notebooks", *compare, "--durations=10", *extra]
+    parallel = [f"--numprocesses={PROCESSES}", "--dist=loadfile"]
+    return ["pytest", "tests", "notebooks", "-m", "not browser", *compare, *parallel, "--durations=10", *extra]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -40,9 +46,15 @@ def lint() -> dict[str, int]:
 
 
 def run_pytest(extra: Sequence[str]) -> dict[str, int]:
-    """The status of pytest. No notebook at all is a failure as well: pytest itself would pass with the unit tests alone."""
+    """The status of pytest. No notebook at all is a failure as well: pytest itself would pass with the unit tests alone.
+
+    Browsers have the machine to themselves: a page that waits for its turn answers late.
+    """
+    print("== browser tests (pytest)", flush=True)
+    browsers = run(["pytest", "tests", "-m", "browser", "--durations=5", *extra])
     print("== unit tests and notebooks (pytest, nbval)", flush=True)
     status = {} if find_notebooks() else {f"no notebook in {NOTEBOOKS.name}/": NO_NOTEBOOKS}
+    status["browser tests (pytest)"] = 0 if extra and browsers == NOTHING else browsers
     return status | {"unit tests and notebooks (pytest)": run(pytest_arguments(extra))}
 
 

@@ -376,7 +376,13 @@ def test_one_failing_part_fails_the_whole_and_stops_no_other(failing: str, monke
     monkeypatch.setattr(run_checks, "find_notebooks", lambda: [NOTEBOOKS / "one.ipynb"])
     monkeypatch.setattr(run_checks, "run", lambda arguments: ran.append(arguments[0]) or int(arguments[0] == failing))
     assert run_checks.main([]) == 1
-    assert ran == ["ruff", "ruff", "basedpyright", "pytest"]
+    assert ran == ["ruff", "ruff", "basedpyright", "pytest", "pytest"]
+
+
+def test_a_selection_without_browser_tests_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_checks, "run", lambda arguments: run_checks.NOTHING if "browser" in arguments else 0)
+    assert run_checks.main(["-k", "metrics"]) == 0
+    assert run_checks.main([]) == run_checks.NOTHING
 
 
 def test_the_sanitiser_masks_pictures_and_no_number() -> None:
