@@ -167,6 +167,20 @@ EXERCISES = (
             Mistake(lambda: [516, 1 / 64, 22118400, 7], "A switch belongs to a window, and there is one for four units."),
             Mistake(lambda: [516, 1 / 64, 5529600, 8], "The corner of a block of 8 and its last pixel are 7 apart."),
         ),
+        hints=(
+            (
+                "(a) is in section 6, the displacement of (d) in section 3. "
+                "For (b) and (c) ask what a single 2 × 2 window keeps: how many of its units, and which of its places?"
+            ),
+            (
+                "What U-Net takes off is the same for any size: 572 gives 388. "
+                "For (b) and (d) do one level by hand, then see what each further level makes of it. For (c) count the windows."
+            ),
+            (
+                "(a) Take off the margin on both sides. (b) One level's share to the power of the levels. "
+                "(c) Channels · windows · bits of one window. (d) After n levels it is at most 2ⁿ − 1."
+            ),
+        ),
     ),
     Exercise(
         "06.2",
@@ -178,6 +192,17 @@ EXERCISES = (
             Mistake(_unpooled_to_corners, "That is fixed unpooling: every value is in its window's first corner. Use the switches."),
             Mistake(_repeated, "Each value fills its window. Unpooling puts it in one place, and zeros elsewhere."),
             Mistake(_transposed_places, "A switch is row · width + column; you read it as column · height + row."),
+        ),
+        hints=(
+            "The symbols in section 2 say what a switch is. On which map are its places counted?",
+            (
+                "5 columns are pooled to 2, and twice 2 is 4: from the second row on the colleague counts wrongly. "
+                "How many columns did the pool see?"
+            ),
+            (
+                "Row and column are still `switches // columns` and `switches % columns`. "
+                "Only the line above them changes: it needs no arithmetic, since an argument says it."
+            ),
         ),
     ),
     Exercise(
@@ -197,6 +222,17 @@ EXERCISES = (
                 "184 holds for five levels. With fewer, less is lost: work it out level by level.",
             ),
             Mistake(lambda size, levels: size if _output(size, levels) else 0, "That is the size with padding. Here no convolution pads."),
+        ),
+        hints=(
+            "Follow one number through section 6: the size, level by level, down and up. Where can the net refuse it?",
+            (
+                "A 3 × 3 without padding takes one pixel off each side, and they come in twos; a pool halves, an up-convolution doubles. "
+                "With 2 levels, 28 becomes 24, 12, 8, 16, 12."
+            ),
+            (
+                "One loop of `levels - 1` rounds down, then the bottom's two convolutions, then as many rounds up. "
+                "Before each halving ask whether the size is even, and throughout whether anything is left."
+            ),
         ),
     ),
     Exercise(
@@ -222,6 +258,17 @@ EXERCISES = (
                 "The 2 of 2 σ² is missing.",
             ),
         ),
+        hints=(
+            "Look at equation 2 in section 7. For each pixel, which two of all its distances are in it?",
+            (
+                "The two smallest of each column: sort along the objects, not along the pixels. "
+                "A pixel with the distances 7, 1 and 3 has d1 = 1 and d2 = 3."
+            ),
+            (
+                "Take the two smallest rows of the sorted tensor. "
+                "First their sum, then its square over twice σ², as a negative exponent; `w0` stands in front."
+            ),
+        ),
     ),
     Exercise(
         "06.5",
@@ -236,6 +283,17 @@ EXERCISES = (
             Mistake(_last_wins, "Each box overwrites what was there: the last one wins, not the largest."),
             Mistake(_without_floor, "A box gives 0 outside of itself, so the maximum is at least 0 where some box does not reach."),
             Mistake(_swapped, "A corner is (top, left): row first."),
+        ),
+        hints=(
+            (
+                "Section 10 places each box's scores on a map of the whole image. "
+                "What stands there outside of the box, and what does the maximum make of a negative score?"
+            ),
+            "Keep one map for all boxes. Box by box: place its scores, and keep at each unit the larger of what was there and what comes.",
+            (
+                "For each pair from `zip(scores, corners.tolist())`: a map of zeros as large as the result, "
+                "a slice of it that begins at (top, left) set to the scores, and `torch.maximum` with the result so far."
+            ),
         ),
     ),
 )

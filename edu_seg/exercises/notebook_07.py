@@ -82,6 +82,17 @@ EXERCISES = (
             Mistake(lambda: [33, 4500, 81, 81], "(3, 3) has 3 · 3 paths along each axis, but several lead to the same input."),
             Mistake(lambda: [33, 4500, 25, 49], "(3, 1): three places 3 apart, one more to each side of each: nine an axis, no hole."),
         ),
+        hints=(
+            "(a) and (b): section 3. (c) and (d): section 7, where holes are counted. Begin with one axis; the second is the same again.",
+            (
+                "A 3 × 3 reaches its dilation further on both sides. "
+                "For (c) and (d) add one step of each layer, −d, 0 or d: for dilations 1 and 2 the sums are the seven from −3 to 3."
+            ),
+            (
+                "(a) 1 + 2 · (sum of the dilations). (b) Layers · taps · channels in · channels out. "
+                "(c), (d) How many different sums there are along one axis, squared."
+            ),
+        ),
     ),
     Exercise(
         "07.2",
@@ -98,6 +109,14 @@ EXERCISES = (
                 lambda signal, kernel, d: _dilated(signal, kernel, 1),
                 "Neighbouring taps must meet units that lie d apart: the dilation is not used.",
             ),
+        ),
+        hints=(
+            "Section 2: which unit does the right tap (t = 1) meet in equation (4)? And which one in the colleague's code?",
+            (
+                "Try the signal (3, 5, 8) with the kernel (0, 0, 1) and d = 1: by equation (4), 3 comes out. "
+                "What does the colleague's code say?"
+            ),
+            "The slices may stay as they are. Only the weights have to come in another order; `flip` takes the axis that is turned round.",
         ),
     ),
     Exercise(
@@ -124,6 +143,20 @@ EXERCISES = (
                 "Where the number of channels changes, each channel of a class reads all channels of that class, not one.",
             ),
         ),
+        hints=(
+            (
+                "It is the second formula of section 5. All channels, in and out, fall into C groups that lie together. "
+                "When is an entry not zero?"
+            ),
+            (
+                "Number the groups: 6 channels with C = 2 belong to the groups 0, 0, 0, 1, 1, 1. "
+                "An entry is not zero where the group of the input and that of the output are equal."
+            ),
+            (
+                "`torch.arange(channels) * C // channels` gives the groups. Compare those of the outputs, as a column, "
+                "with those of the inputs; then give the hits the weight that the formula names."
+            ),
+        ),
     ),
     Exercise(
         "07.4",
@@ -137,6 +170,17 @@ EXERCISES = (
             ),
             Mistake(lambda dilations: len(_read(dilations)) - 1, "Right without holes only: then all but one are shared."),
             Mistake(lambda dilations: len(_read(dilations)), "That is what one of the two reads; the neighbour's places lie 1 further."),
+        ),
+        hints=(
+            "Section 7: what is read are all sums of one step a layer. The neighbour reads the same places, each moved by one.",
+            (
+                "Two sets, and what they have in common. "
+                "For the dilations 1 and 3 the first is −4 … 4, the second −3 … 5: 8 places are in both."
+            ),
+            (
+                "Begin with the set that holds 0; each layer makes three places of each one, as in `naive_path_counts`. "
+                "Then make the moved set; an intersection and `len` do the rest."
+            ),
         ),
     ),
     Exercise(
@@ -156,6 +200,20 @@ EXERCISES = (
             Mistake(
                 lambda dilations: sorted(_cure(dilations)),
                 "Write it from large to small, as DRN has its last layers, though for what is read the order makes no difference.",
+            ),
+        ),
+        hints=(
+            (
+                "A layer fills the same holes wherever it stands: only the collection of dilations counts. "
+                "Which lists would you try first, and when may you stop?"
+            ),
+            (
+                "Try the list of length 0, then those of length 1, then 2, and within a length the smaller sums first. "
+                "A dilation larger than the largest of the stack need not be tried."
+            ),
+            (
+                "`itertools.combinations_with_replacement` makes the lists of a length, `sorted` orders them by `sum`, "
+                "`gridding.is_gap_free` judges the stack with a list behind it. Then mind the order asked for."
             ),
         ),
     ),

@@ -136,6 +136,20 @@ EXERCISES = (
             Mistake(lambda: [531441, 66, 32, 363], "32 corners has the cube in five dimensions; a simplex has one more than dimensions."),
             Mistake(lambda: [531441, 66, 6, 121], "There is a matrix of 11 × 11 for each of the two kernels, and the compatibility."),
         ),
+        hints=(
+            (
+                "(a) and (b): section 4. (c): section 6; how many features has a pixel in the bilateral kernel? "
+                "(d): section 11 counts the same for 21 classes."
+            ),
+            (
+                "(a) Each pixel chooses without regard to the others. (b) Each pixel with each other one, and no pair twice: "
+                "5 pixels have 10 pairs. (c) In the plane, the simplex is a triangle."
+            ),
+            (
+                "(a) Labels to the power of pixels. (b) N (N − 1) / 2. (c) The features are the dimensions; "
+                "a simplex has one corner more. (d) A matrix for each kernel and one for the compatibility."
+            ),
+        ),
     ),
     Exercise(
         "08.2",
@@ -159,6 +173,17 @@ EXERCISES = (
             Mistake(
                 lambda labels, unary, kernel: unary.min(1).values.sum() + _pairs(labels, kernel).triu(1).sum(),
                 "Take the unary energy of the label that the pixel has, not of its cheapest one.",
+            ),
+        ),
+        hints=(
+            "Section 4: E has two sums. The first looks at one pixel at a time, the second at pairs. Which pairs does Potts charge?",
+            (
+                "From row i of `unary` take the entry of the label that pixel i has. "
+                "Then make an (N, N) mask of the pairs whose labels differ: in it, each pair occurs twice."
+            ),
+            (
+                "`labels[:, None] != labels` is the mask; its diagonal is empty by itself. "
+                "Sum the kernel over it, undo the double count, and add the unary entries that you picked."
             ),
         ),
     ),
@@ -187,6 +212,20 @@ EXERCISES = (
             ),
             Mistake(lambda probs, unary, kernel: (kernel @ probs).softmax(1), "These are the colleague's numbers: two slips are in them."),
         ),
+        hints=(
+            (
+                "Compare the line with the boxed update of section 4, term by term. Which term is missing? "
+                "And which j does the sum leave out?"
+            ),
+            (
+                "The net's word belongs in every iteration, inside the softmax. "
+                "And on the diagonal of the kernel stands what a pixel says to itself."
+            ),
+            (
+                "Softmax over the labels of −U plus a matrix product. (The constant of 1 − Q does nothing, "
+                "so the messages have a plus.) The kernel in that product needs zeros on its diagonal."
+            ),
+        ),
     ),
     Exercise(
         "08.4",
@@ -203,6 +242,20 @@ EXERCISES = (
                 "θα goes with the place and θβ with the colour; yours are exchanged.",
             ),
         ),
+        hints=(
+            (
+                "The first kernel of section 5, without its weight: near and similar at once. "
+                "Which of the five numbers are the place, which the colour?"
+            ),
+            (
+                "Divide each number by its own θ: then this is one Gaussian of five features. "
+                "Two pixels that are one θ apart in a single feature have the weight exp(−½) = 0.61."
+            ),
+            (
+                "Put the five scales into one tensor. The exponent is −½ times a sum over five squares: of each difference, "
+                "divided by its scale before it is squared."
+            ),
+        ),
     ),
     Exercise(
         "08.5",
@@ -216,6 +269,17 @@ EXERCISES = (
             Mistake(
                 lambda preds, cells: torch.full_like(preds, int(preds.flatten().bincount().argmax())),
                 "That is the vote of the whole image: each cell votes by itself.",
+            ),
+        ),
+        hints=(
+            "Section 2 lets superpixels vote. A label is a name, so nothing can be averaged: what can be counted?",
+            (
+                "Cell by cell: a mask of its pixels, how often each label occurs under it, "
+                "and the winner written to every pixel of the mask. Write into a copy."
+            ),
+            (
+                "`cells.unique()` gives the cells. `bincount` counts the labels under a mask, from 0 upwards, "
+                "and `argmax` takes the first of equal counts: that settles a tie as it is asked for."
             ),
         ),
     ),

@@ -69,6 +69,17 @@ EXERCISES = (
             Mistake(lambda: [25, 900, 4, 17, 9], "From 17 on no place has all nine taps; some still have a neighbour's until r = N."),
             Mistake(lambda: [25, 900, 4, 33, 6], "Window ⌈10/6⌉ = 2, stride ⌊10/6⌋ = 1: nine windows fit, whatever n is."),
         ),
+        hints=(
+            "(a), (b): section 2. (c), (d): section 4; draw the nine taps around a corner. (e): the older rule of section 7.",
+            (
+                "Holes widen a filter, but have no weights. For (d): how far from each other can two units of the map be, at most? "
+                "For (e): round up for the window, down for the stride; how many fit?"
+            ),
+            (
+                "(a) k + (k − 1)(r − 1). (b) Taps · channels in · channels out. (c) Count along one axis, and square. "
+                "(d) Section 4 shows it for N = 65. (e) (a − window) // stride + 1."
+            ),
+        ),
     ),
     Exercise(
         "09.2",
@@ -97,6 +108,14 @@ EXERCISES = (
                 "That is a straight line: the power is not used.",
             ),
         ),
+        hints=(
+            "Put step = 0 and step = total into the colleague's line. What comes out, and what should?",
+            "The factor falls from 1 to 0. From 10 down to 4, say, it is not 10 that must vanish on the way, but 6.",
+            (
+                "Three pieces: a distance, times the factor as it stands, plus what is left when the factor is 0. "
+                "Which two arguments make the distance?"
+            ),
+        ),
     ),
     Exercise(
         "09.3",
@@ -114,6 +133,17 @@ EXERCISES = (
                 "You count the places where all nine taps are on the map. Where some are off it, the others still count.",
             ),
             Mistake(lambda N, r: 9 * _mean_valid(N, r), "That is the mean number of taps; the share is a ninth of it."),
+        ),
+        hints=(
+            "Section 4 derives the mean along one axis, as long as r ≤ N. Which of the three taps does a larger rate leave?",
+            (
+                "On 5 units with rate 2 the middle tap is on the map at 5 places, each outer one at 3: 11 of 15. "
+                "With rate 7 an outer one is there at no place, not at −2."
+            ),
+            (
+                "Along one axis each outer tap has N − r places, but never fewer than 0 (`max`), and the middle one has N. "
+                "Divide by all 3N; and the map has two axes."
+            ),
         ),
     ),
     Exercise(
@@ -136,6 +166,20 @@ EXERCISES = (
             Mistake(
                 lambda x, filters, rates: torch.stack(_branches(x, filters, rates)).relu().sum(0),
                 "These are scores, and scores may be negative: no ReLU before the sum.",
+            ),
+        ),
+        hints=(
+            (
+                "Section 3: what does v2 do with the scores of its branches, and what v3? "
+                "How much padding keeps the size of a map if the taps lie r apart?"
+            ),
+            (
+                "One `F.conv2d` a branch, each with its own weights; padding and dilation are both the branch's rate. "
+                "Nothing else happens to the scores on the way."
+            ),
+            (
+                "`zip(filters, rates)` gives the pairs. Keep a running total of the branches' maps: each has the shape (N, K, H, W), "
+                "and so has the answer."
             ),
         ),
     ),
@@ -164,6 +208,14 @@ EXERCISES = (
             Mistake(
                 lambda size, window, step: [*range(0, max(size - window, 0) + 1, step), max(size - window, 0)],
                 "The last window is there twice wherever the steps come out even.",
+            ),
+        ),
+        hints=(
+            "Where does the last window begin? Settle that first, also for an image smaller than the window; then those before it.",
+            "With 9 pixels, windows of 5 and steps of 3 the last one begins at 4: of 0, 3, 6 keep those before 4, and put 4 behind them.",
+            (
+                "`range` leaves out its end: one that stops at the last start never holds it, so it can be put behind, once. "
+                "The last start is a `max` of two numbers."
             ),
         ),
     ),

@@ -71,6 +71,20 @@ EXERCISES = (
             Mistake(lambda: [36864, 69632, 21, 192, 6], "The 64 channels that came in are kept: add them to 6 · 32."),
             Mistake(lambda: [36864, 69632, 21, 256, 16], "16 is the number of all paths; those through exactly two blocks are 4 over 2."),
         ),
+        hints=(
+            (
+                "(a), (b): section 5 says which weights a channel of the output has. (c), (d): section 2, dense blocks. "
+                "(e): the numbers of paths in section 3."
+            ),
+            (
+                "Weights are taps · channels in · channels out, layer by layer. For 5 dense layers (c) is 15; "
+                "for 4 layers with k = 3 on 8 maps (d) is 20. For (e): in how many ways can two blocks be chosen?"
+            ),
+            (
+                "(b) Three terms: a 1 × 1 has one tap, the layer in the middle nine. (c) L (L + 1) / 2. (d) What came in, plus k a layer. "
+                "(e) A binomial coefficient: `math.comb` computes it."
+            ),
+        ),
     ),
     Exercise(
         "10.2",
@@ -99,6 +113,17 @@ EXERCISES = (
                 "5 units at stride 2 leave 3, not 2: with padding kernel // 2, round up.",
             ),
         ),
+        hints=(
+            "Eight is the product of two slips. Which argument is not used? And how many operations does a multiply-add count as here?",
+            (
+                "Section 5: h × w is the size of the output. "
+                "With stride 2 and padding kernel // 2 a row of 9 units leaves 5: those at 0, 2, 4, 6, 8."
+            ),
+            (
+                "Divide height and width by the stride, rounding up (`-(-9 // 2)` is 5), and drop what is too much in front. "
+                "The rest of the line is right."
+            ),
+        ),
     ),
     Exercise(
         "10.3",
@@ -116,6 +141,17 @@ EXERCISES = (
             Mistake(
                 lambda output_stride, convention: [[1, 1]] * 4,
                 "Where a stride is gone, what follows is dilated by as much.",
+            ),
+        ),
+        hints=(
+            "See the table of section 7, and what surgery does: a stride that is gone comes back as a rate, in all layers behind it.",
+            (
+                "A stage's rate is how many times its own stride exceeds the output stride: layer4, of stride 32, "
+                "has rate 2 at output stride 16. The convention decides about the first 3 × 3 alone."
+            ),
+            (
+                "Make a list of the four rates, and a second that begins with 1 and lags a stage behind. "
+                '`zip` the second with the first for "exact". What do you pair for "stage"?'
             ),
         ),
     ),
@@ -142,6 +178,17 @@ EXERCISES = (
                 "Each block begins with what the transition leaves of the block before, not with `start`.",
             ),
         ),
+        hints=(
+            "Section 2: what becomes of the maps that enter a dense block? And section 4: what does a transition keep?",
+            (
+                "Follow one number through the net, and note it behind each block, before the transition. "
+                "From 10 with k = 4 and 5 layers: 30 behind the block, of which 15 go on for θ = ½."
+            ),
+            (
+                "A loop over `counts`: add `count * k` to the running number, append it to a list, then shrink it with `int`. "
+                "Shrinking it once more after the last block does no harm."
+            ),
+        ),
     ),
     Exercise(
         "10.5",
@@ -160,6 +207,14 @@ EXERCISES = (
                 "That is the longest path. On average a path goes through half of the blocks.",
             ),
             Mistake(lambda n, deleted: [2 ** (n - deleted), (n - deleted) / 2], "That is how many are left: divide by 2^n."),
+        ),
+        hints=(
+            "Section 3, Delete a block: which share of the paths is left without one block? And without a second one?",
+            (
+                "What is left are the paths of a net with fewer blocks. "
+                "With 5 blocks, 2 deleted, these are the 8 paths of 3 blocks; their lengths are 0, 1, 1, 1, 2, 2, 2, 3."
+            ),
+            "The share is a power of ½: with which exponent? The paths of m blocks are m / 2 long on average: for which m?",
         ),
     ),
 )
