@@ -83,6 +83,14 @@ EXERCISES = (
             Mistake(lambda: 0.225, "The background is one of the five classes: divide by 5."),
             Mistake(lambda: 18, "The scores lie in 0..1: give a fraction, not per cent."),
         ),
+        hints=(
+            "Draw the confusion matrix (section 7 has one): rows are labels, columns predictions. Which columns hold pixels?",
+            "Take one class after the other: hits over union. How large is the union of a class that is predicted everywhere?",
+            (
+                "The background's hits are its share of the image, its union is the whole image, and no other class has a hit. "
+                "Then the mean over K."
+            ),
+        ),
     ),
     Exercise(
         "00.2",
@@ -100,6 +108,14 @@ EXERCISES = (
             Mistake(
                 lambda preds, labels, k: _confusion(preds, labels, k) / (labels != 255).sum(),
                 "Count pixels, do not divide: shares of single images cannot be added up over a set.",
+            ),
+        ),
+        hints=(
+            "Some pixels are in no entry of the matrix (section 4). Take them out of both maps first.",
+            "Give each pair (label, prediction) a number of its own, from 0 to K² - 1, and count how often each number occurs.",
+            (
+                "Read the label and the prediction as two digits to the base K. `torch.bincount` counts such numbers, with a "
+                "`minlength` also those that do not occur; fold the counts into rows."
             ),
         ),
     ),
@@ -131,6 +147,11 @@ EXERCISES = (
                 lambda counts: (counts.diag() / counts.sum(1).double()).nanmean(), "That is the mean accuracy: it forgets the false alarms."
             ),
         ),
+        hints=(
+            "You need each class's hits, pixels in the labels, pixels in the prediction. Where in the matrix are they (section 4)?",
+            "The diagonal and the sums of rows and columns give hits and union. Which classes are 0 / 0, and which 0 over something?",
+            "As floats, 0 / 0 is nan. Divide the diagonal by the unions, then take a mean that passes over nan and keeps the zeros.",
+        ),
     ),
     Exercise(
         "00.4",
@@ -150,6 +171,11 @@ EXERCISES = (
                 lambda pairs, k: _set_pixel_accuracy(pairs, k),
                 "That is the pixel accuracy of the whole set. The counts are right: now divide each n_ii by its union.",
             ),
+        ),
+        hints=(
+            "Which is taken first in the comment's code, the ratio or the sum over images? What does section 8 say of that order?",
+            "Counts may be added up over images, ratios may not. So count all images first, and divide at the very end.",
+            "Add up what my_confusion gives for each pair, starting from zeros or with `sum(...)`. Only one call of my_mean_iou is left.",
         ),
     ),
 )

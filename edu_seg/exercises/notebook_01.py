@@ -92,11 +92,6 @@ def _dilations(layers: int) -> list[int]:
     return [3**i for i in range(layers)]
 
 
-_OVERLAP = "No hole, but some pixels are reached in several ways: spend the paths on new pixels, and you see more."
-_HOLES = (
-    "There are holes: the last layer's dilation is larger than the width that is filled before it, and nothing reaches what lies between."
-)
-
 EXERCISES = (
     Exercise(
         "01.1",
@@ -132,6 +127,11 @@ EXERCISES = (
                 "That is 'double at each pool': the pool doubles the stride; to the size it adds one step of the stride before it.",
             ),
         ),
+        hints=(
+            "Carry two numbers from layer to layer, size R and stride S, both 1 at the image. A pool counts as a convolution does.",
+            "A layer adds to R with the stride reached before it. Only then is S multiplied by the layer's own stride.",
+            "R ← R + (k - 1) · S, then S ← S · s. Write a table with a line for each of the four layers, once for each of the three nets.",
+        ),
     ),
     Exercise(
         "01.2",
@@ -157,6 +157,11 @@ EXERCISES = (
                 "The right numbers in another order: return the kernel size, then the stride, then the dilation.",
             ),
             Mistake(_layer_with_wanted_stride, "Strides multiply: the layer's own is wanted_stride / stride."),
+        ),
+        hints=(
+            "Take the stride first: it follows from the two strides alone. The size is a matter of k and d.",
+            "The layer adds (k - 1) · d steps to the size. How many pixels is one step, and how many steps are missing?",
+            "One step is `stride` pixels, so you know (k - 1) · d. For which of the kernels, the largest first, is d a whole number?",
         ),
     ),
     Exercise(
@@ -198,6 +203,11 @@ EXERCISES = (
                 _doubling, "That is 'double at each pool': the stride doubles, and the size grows by (k - 1) · stride as in any layer."
             ),
         ),
+        hints=(
+            "Hold the three lines against the three rules of section 3, and look at their order too.",
+            "There are two faults. In which units do the layer's taps and its padding count, and how far apart do those lie in the image?",
+            "Size and padding count in steps of the stride before the layer. One line lacks a factor, and one has to go to the end.",
+        ),
     ),
     Exercise(
         "01.4",
@@ -216,6 +226,14 @@ EXERCISES = (
                 "There are holes: after a first layer that reaches 1, one at 4 reaches 3, 4 and 5, and nothing reaches 2.",
             ),
             Mistake(lambda layers: [3**i for i in reversed(range(layers))], "The right ones: write them from small to large."),
+        ),
+        hints=(
+            "Section 7 says exactly when a stack has no hole. What is the largest dilation that it allows the next layer?",
+            "From small to large: keep the width w that is filled so far, at first one pixel, and give each layer all that is allowed.",
+            (
+                "The largest d allowed is w, and w then grows by 2 · d. Do it on paper for three layers: how does d change from one to "
+                "the next?"
+            ),
         ),
     ),
 )

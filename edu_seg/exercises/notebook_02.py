@@ -85,6 +85,11 @@ EXERCISES = (
             Mistake(lambda: [[1, 1]] * 4, "That is what a fully connected layer would give, if it ran at all: a convolution slides."),
             Mistake(lambda: [[1, 1], [2, 2], [9, 5], [10, 10]], "Rows come first: an image of 375 × 500 is 375 pixels high."),
         ),
+        hints=(
+            "Two steps along each axis: how large is pool5's map, and how many places has fc6's window on it (section 4)?",
+            "The convolutions keep the size; each of the five pools halves it, rounding down. fc6 is a window of 7 × 7 without padding.",
+            "A window of k has n - k + 1 places on n units. At 420 pixels, for instance, pool5 has 13 units in a row, and the map 7.",
+        ),
     ),
     Exercise(
         "02.2",
@@ -106,6 +111,11 @@ EXERCISES = (
                 "That is a 1 × 1 kernel on as many channels as the flattened map has numbers: the window is height × width.",
             ),
         ),
+        hints=(
+            "In which order does flatten read a map: which of channel, row and column changes fastest?",
+            "The numbers lie in the right order already. What does the colleague's permute undo that flatten never did?",
+            "A single view does it, without a permute. Name the four sizes so that the one that changes slowest comes first.",
+        ),
     ),
     Exercise(
         "02.3",
@@ -124,6 +134,14 @@ EXERCISES = (
             Mistake(
                 lambda image, size, stride: _crops(image, size, 1),
                 "There is a crop at every pixel: the net has a unit at every `stride`-th pixel only.",
+            ),
+        ),
+        hints=(
+            "At which rows and columns may a crop begin, so that all of it lies in the image?",
+            "Two loops, down and inside it across, in steps of `stride`; or `unfold` along both axes, as `cut` does in section 2.",
+            (
+                "With loops: the rows are 0, stride, 2 · stride …, as far as H - size, this one included; stack the slices. With "
+                "`unfold`: the channels' axis has to move behind those that count the crops."
             ),
         ),
     ),
@@ -149,6 +167,14 @@ EXERCISES = (
             Mistake(_ratio_of_sides, "A convolution's cost grows with the area of its map, the square of the side."),
             Mistake(lambda *case: 1 / _ratio(*case), "Upside down: the ratio says how many times as much the crops cost."),
         ),
+        hints=(
+            "Write down two costs, one for each way. How large is the image that n × n crops cover together?",
+            "A convolution's cost grows with the area of its map. A fully connected layer costs the same at every place, in either way.",
+            (
+                "Crops: n² times everything. One pass: conv times the ratio of the areas, and fc at every place; the large side is one "
+                "crop, and a stride for each step between two crops."
+            ),
+        ),
     ),
     Exercise(
         "02.5",
@@ -172,6 +198,11 @@ EXERCISES = (
                 lambda units, pixels, size, stride, padding: list(range(units)),
                 "All units are there: leave out those whose field hangs over the border, however little.",
             ),
+        ),
+        hints=(
+            "Which pixels does unit i see? Notebook 01 gives the first and the last of them.",
+            "Two conditions: the first pixel is not before the image, the last not behind it. Both are easy to write for a given i.",
+            "Unit i sees `size` pixels from -padding + i · stride on. Keep the i for which the first and the last are among the image's.",
         ),
     ),
 )

@@ -138,6 +138,11 @@ EXERCISES = (
                 "Each pass is the same net on the same pixels: no unit sees more than before, there are only more units.",
             ),
         ),
+        hints=(
+            "Count the shifts along one axis, then remember that there are two. For the rows, count places of the field on the image.",
+            "The passes depend on how many times as dense the map becomes along each axis. For (d), ask what a pass changes in the net.",
+            "Passes: old stride over new stride, squared. Rows: places of a window of R pixels; and every pass runs the same net.",
+        ),
     ),
     Exercise(
         "03.2",
@@ -151,6 +156,14 @@ EXERCISES = (
             Mistake(
                 lambda kernel, s: kernel.repeat_interleave(s, 0).repeat_interleave(s, 1),
                 "Between the taps there are zeros: repeated, each tap would read s × s units in place of one.",
+            ),
+        ),
+        hints=(
+            "The new filter holds the old taps and zeros. For its size, count the steps between the taps, rows and columns apart.",
+            "Make a tensor of zeros with (k - 1) · s + 1 units along each axis, with a k of its own for each. Then put the taps in.",
+            (
+                "A slice with a step, `[::s]`, names every s-th place from 0 on. One for the rows and one for the columns name the "
+                "taps' places."
             ),
         ),
     ),
@@ -174,6 +187,14 @@ EXERCISES = (
                 "That is one pass enlarged: every unit f × f times. The other passes are not used.",
             ),
         ),
+        hints=(
+            "Unit (0, 0) of pass 1: where does it lie in the dense map, beside that of pass 0 or far away?",
+            "Unit (i, j) of pass (dy, dx) belongs in row f · i + dy and column f · j + dx. So a pass fills every f-th row and column.",
+            (
+                "Either write each pass into slices with step f of an empty map, as in section 3; or split the first axis into (dy, "
+                "dx), bring the axes into the order (i, dy, j, dx), and merge them in pairs."
+            ),
+        ),
     ),
     Exercise(
         "03.4",
@@ -195,6 +216,11 @@ EXERCISES = (
             Mistake(_rates_of_last_reduction, "Removed strides multiply: after two of 2, the units that belong together lie 4 apart."),
             Mistake(lambda layers: [s for _, s in layers], "These are the strides. A rate collects those of all layers before."),
         ),
+        hints=(
+            "Which strides move apart what a layer reads: those before it, its own, or those after it? See the table in section 5.",
+            "Walk upwards with one number, the product of the strides met so far. Pools are no exception.",
+            "Two steps a layer: note the product, multiply it by the stride. Which comes first, and what is it before the first layer?",
+        ),
     ),
     Exercise(
         "03.5",
@@ -212,6 +238,11 @@ EXERCISES = (
                 lambda costs, strides: 1.0,
                 "Only the layers at the full stride cost the same both ways; the f² passes repeat the early ones for nothing.",
             ),
+        ),
+        hints=(
+            "Write two sums over the layers, one for each way. Section 9 says what a layer costs in each.",
+            "In f² passes every layer runs f² times. À trous runs each once, on a map that is denser along both axes, by its stride.",
+            "Above: f² times the sum of the costs. Below: the sum of each cost times the number of units that are now where one was.",
         ),
     ),
 )

@@ -88,6 +88,11 @@ EXERCISES = (
             Mistake(lambda: [17, 18, 18, 288], "The sign: what a convolution pads, its transpose cuts off."),
             Mistake(lambda: [13, 14, 15, 224], "output_padding is added once, at the end, not on both sides."),
         ),
+        hints=(
+            "Section 6 has the formula of the way back. How many strides lie between the first kernel and the last, for 7 units?",
+            "Strides from the first kernel to the last, one kernel's size; padding comes off on both sides, output_padding goes on once.",
+            "n = (m - 1) · s + k - 2p + a. An example with other numbers: m = 5, k = 3, s = 3, p = 1 gives 4 · 3 + 3 - 2.",
+        ),
     ),
     Exercise(
         "04.2",
@@ -122,6 +127,11 @@ EXERCISES = (
                 "That is how many units are missing for one more window; wanted are those left over after the last one.",
             ),
         ),
+        hints=(
+            "Draw the windows under the padded input, as in section 7. Which units at the end are in no window?",
+            "Take the span of one window off the padded size. The rest is filled with strides, and what does not fill one is left over.",
+            "The padded size is size + 2p, a window spans d · (k - 1) + 1. What does `%` give for their difference?",
+        ),
     ),
     Exercise(
         "04.3",
@@ -140,6 +150,11 @@ EXERCISES = (
                 lambda y, w, stride: _transposed(y, w, stride)[: len(y) * stride],
                 "The last kernel reaches beyond n · stride: the result has (n - 1) · stride + k units.",
             ),
+        ),
+        hints=(
+            "Think of units that lay the kernel down, as in section 3. Where does unit i put it, and by what is it multiplied?",
+            "Start with zeros, just so many that the last kernel fits: how many? Then lay one kernel down after the other.",
+            "Zeros of length (n - 1) · stride + k. In a loop over y, a slice of k of them, from i · stride on, grows by a multiple of w.",
         ),
     ),
     Exercise(
@@ -170,6 +185,14 @@ EXERCISES = (
                 "The kernel need not sum to 1: it sums to factor², since each output meets only every factor-th tap.",
             ),
         ),
+        hints=(
+            "There are two faults, one for odd factors and one at the border. Look at each on its own, on a small map of ones.",
+            "Section 8 says how many taps and how much padding odd factors take. And it names two cures for the border: choose one.",
+            (
+                "With k = 2f - f % 2 taps, the padding is (k - f) // 2. For the border: do the same to a map of ones and divide; or "
+                "repeat the outer units first, and cut off what they add."
+            ),
+        ),
     ),
     Exercise(
         "04.5",
@@ -193,6 +216,14 @@ EXERCISES = (
                 lambda f, g, stride: _transposed(f, g, stride).flip(0),
                 "The kernel is the wrong way round: what torch calls a convolution slides it as it is.",
             ),
+        ),
+        hints=(
+            "Which inputs does tap j of f read in the end, and with which weights?",
+            (
+                "Tap j reads unit j of g, and so g's kernel, laid down j strides on; where they overlap they add up. You have built "
+                "that before."
+            ),
+            "It is a transposed convolution, as in 04.3. One of the kernels plays the part of y, the other is laid down: which is which?",
         ),
     ),
 )

@@ -92,6 +92,11 @@ EXERCISES = (
                 "Cutting the middle of 544 down to 500 gives 22 on each side, but the map is not centred on the image: follow unit 0.",
             ),
         ),
+        hints=(
+            "Follow the centre of unit 0, as in section 3. Which layer knows `pad`, and what does it do to the centre?",
+            "Before conv1_1 the stride is 1, so a pixel of padding more moves every later unit 0 by one pixel. In which direction?",
+            "The offset is a straight line in `pad`. You know its slope now, and one point of it from the exercise.",
+        ),
     ),
     Exercise(
         "05.2",
@@ -107,6 +112,11 @@ EXERCISES = (
             ),
             Mistake(_first_square_sum, "Height and width are not the same: cut each by its own size."),
             Mistake(_centre_sum, "The finer map is cut in its middle: where it begins follows from the paddings, not from the sizes."),
+        ),
+        hints=(
+            "Both maps must begin on the same pixel. Which of them begins first, and what does the sign of `offset` say?",
+            "Cut rows and columns off the top and the left of the map that begins first. Then see where both of them end.",
+            "Two cuts: first |offset| rows and columns off one map, then both maps down to the smaller height and the smaller width.",
         ),
     ),
     Exercise(
@@ -126,6 +136,11 @@ EXERCISES = (
                 "That is the diagonal: the kernel is the outer product of the tent with itself, size × size.",
             ),
         ),
+        hints=(
+            "One axis is enough at first. Number the taps from 0: where is their middle, for an even and for an odd size?",
+            "From its top in the middle, the tent falls by 1 / stride with each tap, on both sides. The stride is given in the exercise.",
+            "Tap i lies |i - (size - 1) / 2| from the middle. Divide by the stride, take it from 1, and form an outer product.",
+        ),
     ),
     Exercise(
         "05.4",
@@ -140,6 +155,11 @@ EXERCISES = (
             Mistake(lambda loss, kept: loss[~kept].mean(), "The mask says which pixels stay, and you average the others."),
             Mistake(lambda loss, kept: loss.mean(), "Every pixel still counts: the mask is not used."),
             Mistake(lambda loss, kept: loss[kept].sum(), "A sum grows with the number of pixels: divide by how many are kept."),
+        ),
+        hints=(
+            "Try it on losses that are all 1, with half of the pixels kept. What should come out, and what does?",
+            "The sum is right, as dropped pixels add 0 to it. Look at what `mean` divides by.",
+            "Two ways: let the mask pick the pixels before anything is averaged; or divide a sum by a count. A count of what?",
         ),
     ),
 )
