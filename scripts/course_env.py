@@ -46,9 +46,12 @@ def jupyter_environment(state: Path = VENV / "jupyter", base: Mapping[str, str] 
 
 
 def fixed_environment(state: Path = VENV / "jupyter", base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """`jupyter_environment` with the number of threads fixed, so that a notebook computes the same numbers each time it runs."""
+    """`jupyter_environment` with the number of threads fixed, so that a notebook computes the same numbers each time it runs.
+
+    The learner's progress is neither read nor written: a stored output shows a course that nobody has begun.
+    """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    return jupyter_environment(state, base) | dict.fromkeys(names, str(THREADS))
+    return jupyter_environment(state, base) | dict.fromkeys(names, str(THREADS)) | {"EDU_SEG_PROGRESS": ""}
 
 
 def find_notebooks(folder: Path = NOTEBOOKS) -> list[Path]:

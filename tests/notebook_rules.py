@@ -1,7 +1,8 @@
 """How a notebook must look, as rules: each is a function from a notebook to the list of its problems, empty where all is well.
 
 EVERYWHERE keeps a notebook reproducible and closes what nbval does not see: it compares text and HTML with the stored output, but no
-cell without a count, no picture, no widget, no metadata. LECTURE adds what a reader and a lecture hall need; solutions do without.
+cell without a count, no picture, no widget, no metadata. LECTURE adds what a reader and a lecture hall need; SOLUTION,
+what a notebook of solutions must have instead.
 """
 
 import ast
@@ -302,6 +303,59 @@ def parts(notebook: NotebookNode) -> list[str]:
     return [f"lacks {what}" for what, (pattern, where) in wanted.items() if not re.search(pattern, where)]
 
 
+def recall(notebook: NotebookNode) -> list[str]:
+    """Five questions, each with its folded answer; from notebook 01 on, two look back at earlier notebooks, which they name: (03)."""
+    source = next((cell.source for _, cell in markdown_cells(notebook) if re.search(r"(?im)^#+ .*recall", cell.source)), "")
+    questions, _, answers = source.partition("<details>")
+    numbers = [re.findall(r"(?m)^(\d)[.)] ", part) for part in (questions, answers)]
+    found = [] if numbers == [list("12345")] * 2 else ["recall: not five questions, each with its answer folded in"]
+    own = (re.match(r"# (\d\d) · ", notebook.cells[0].source) or ["", "00"])[1] if notebook.cells else "00"
+    earlier = [question for question in re.findall(r"(?m)^\d[.)] \((\d\d)\b", questions) if question < own]
+    return found if own == "00" or len(earlier) >= 2 else [*found, "recall: fewer than two questions on earlier notebooks"]
+
+
+def predictions(notebook: NotebookNode) -> list[str]:
+    """What the reader is asked to predict meets the truth further down, once."""
+    calls = [re.findall(r'\bexercises\.(predict|compare)\("([^"]+)"', cell.source) for _, cell in code_cells(notebook)]
+    asked, met = ([name for cell in calls for verb, name in cell if verb == wanted] for wanted in ("predict", "compare"))
+    order = [verb for cell in calls for verb, _ in cell]
+    if asked != met or len(set(asked)) != len(asked) or order != ["predict", "compare"] * len(asked):
+        return [f"predictions {asked} do not meet their truths {met} one by one"]
+    return []
+
+
+# --- solutions ------------------------------------------------------------------------------------------------------------------
+
+CHECK = re.compile(r'^exercises\.check\("(\d\d\.\d+)", .+\)\Z', re.MULTILINE)
+
+
+def solution_title(notebook: NotebookNode) -> list[str]:
+    first = notebook.cells[0].source if notebook.cells else ""
+    return [] if re.match(r"# Solutions · \d\d ", first) else ["the first cell is not headed '# Solutions · NN name'"]
+
+
+def solved(notebook: NotebookNode) -> list[str]:
+    """Every code cell behind the imports ends in a check, and what it stores is that the answer is right."""
+    found = []
+    for position, cell in code_cells(notebook)[1:]:
+        last = CHECK.search(cell.source.rstrip())
+        if last is None:
+            found.append(f"cell {position}: does not end in exercises.check")
+        elif [output.get("text") for output in cell.outputs] != [f"{last[1]} · right\n"]:
+            found.append(f"cell {position}: its check does not say right, and nothing else")
+    return found
+
+
+def explained(notebook: NotebookNode) -> list[str]:
+    """Before each solution stands one cell of text, headed by the exercise's id, with the question and the why."""
+    found = []
+    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
+        last = CHECK.search(cell.source.rstrip()) if cell.cell_type == "code" else None
+        if last and (before.cell_type != "markdown" or not before.source.startswith(f"## {last[1]} · ") or before.source.count("\n") < 3):
+            found.append(f"{last[1]}: no text before it, headed '## {last[1]} · …', that says why")
+    return found
+
+
 EVERYWHERE: tuple[Rule, ...] = (
     counts,
     no_error,
@@ -324,7 +378,8 @@ EVERYWHERE: tuple[Rule, ...] = (
     small_file,
     short_cells,
 )
-LECTURE: tuple[Rule, ...] = (one_idea_a_cell, one_import_cell, slides, first_cell, parts)
+LECTURE: tuple[Rule, ...] = (one_idea_a_cell, one_import_cell, slides, first_cell, parts, recall, predictions)
+SOLUTION: tuple[Rule, ...] = (one_import_cell, solution_title, solved, explained)
 
 
 def problems(notebook: NotebookNode, rules: tuple[Rule, ...] = EVERYWHERE + LECTURE) -> list[str]:

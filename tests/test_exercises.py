@@ -1,6 +1,8 @@
 """exercises: right answers of every style pass, typical wrong ones are told what is wrong, and nothing an answer does stops the lesson."""
 
+import inspect
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
@@ -16,6 +18,7 @@ from edu_seg.backbones import build as build_backbone
 from edu_seg.conv_matrix import conv_matrix
 from edu_seg.exercises import EXERCISES, check
 from edu_seg.exercises.checking import Exercise, Mistake, review
+from edu_seg.exercises.notebooks import NOTEBOOKS
 from edu_seg.geometry import PIXELS, Field, Grid, crop_offset, output_size, transposed_output_size
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.models.unet import UNet
@@ -600,9 +603,9 @@ def test_every_exercise_has_two_right_answers_here() -> None:
     assert min(len(answers) for answers in WRONG.values()) >= 3
 
 
-def test_every_notebook_has_three_exercises() -> None:
-    for notebook in ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10"):
-        assert sum(key.startswith(notebook) for key in EXERCISES) >= 3
+def test_every_notebook_has_four_exercises() -> None:
+    for notebook in NOTEBOOKS:
+        assert sum(key.startswith(f"{notebook}.") for key in EXERCISES) >= 4
     assert all(key == exercise.id for key, exercise in EXERCISES.items())
 
 
@@ -735,6 +738,16 @@ def update_exponent(probs, unary, kernel):
 
 def voted_by(preds, cells, rule):
     return [[rule(preds[cells == cell].tolist()) for cell in row] for row in cells.tolist()]
+
+
+def taps_counted_from_one(x, filters, rates):
+    """The sum over k = 1 … K of x[i + rk]."""
+    N, _, height, width = x.shape
+    made = torch.zeros(N, len(filters[0]), height, width)
+    for (weight, r), row, column in product(zip(filters, rates, strict=True), range(3), range(3)):
+        moved = F.pad(x, (0, 3 * r, 0, 3 * r))[..., r * (row + 1) :, r * (column + 1) :][..., :height, :width]
+        made += torch.einsum("kc,nchw->nkhw", weight[:, :, row, column], moved)
+    return made
 
 
 WRONG: dict[str, list[tuple[Any, str]]] = {
@@ -927,6 +940,8 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda pad: 19 + (100 - pad), "The sign"),
         (lambda pad: 19 + (pad - 100) // 2, "not by half of one"),
         (lambda pad: 22 + (pad - 100), "is not centred on the image"),
+        (lambda pad: 44 + pad - 100, "both ends together"),
+        (lambda pad: 31 + pad - 100, "the offset of FCN-8s"),
         (lambda pad: pad - 80, "Follow the centre of unit 0"),
     ],
     "05.2": [
@@ -980,6 +995,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "07.1": [
         ([17, 4500, 25, 81], "on both sides"),
+        ([2**6 - 1, 4500, 25, 81], "8 is the last"),
         ([33, 450, 25, 81], "reads all input channels"),
         ([33, 4500, 169, 81], "five an axis"),
         ([33, 4500, 81, 81], "several lead to the same input"),
@@ -1055,9 +1071,11 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "09.1": [
         ([36, 900, 4, 33, 9], "two gaps"),
+        ([12 * 2 + 4, 900, 4, 33, 9], "prints as 224"),
         ([25, 25 * 25 * 100, 4, 33, 9], "nothing stored"),
         ([25, 900, 9, 33, 9], "In a corner"),
         ([25, 900, 4, 17, 9], "no place has all nine"),
+        ([25, 900, 4, 33, 10], "rounded up"),
         ([25, 900, 4, 33, 6], "nine windows fit"),
         ([25, 1000, 4, 33, 9], "are no weights"),
     ],
@@ -1081,6 +1099,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda x, filters, rates: torch.cat([aspp_by_sum(x, [w], [r]) for w, r in zip(filters, rates, strict=True)], 1), "Stacking is"),
         (lambda x, filters, rates: aspp_by_shifts(x, filters, rates) / len(rates), "That is the mean"),
         (lambda x, filters, rates: aspp_by_shifts(x, filters, [1] * len(rates)), "lie side by side"),
+        (taps_counted_from_one, "all taps lie to the right and below"),
         (lambda x, filters, rates: aspp_by_shifts(x, filters, rates[:1] * len(rates)), "the first one's rate"),
         (lambda x, filters, rates: sum(aspp_by_sum(x, [w], [r]).relu() for w, r in zip(filters, rates, strict=True)), "no ReLU"),
         (lambda x, filters, rates: -aspp_by_sum(x, filters, rates), "with its own weight"),
@@ -1261,3 +1280,67 @@ def test_tolerance_is_for_rounding_alone() -> None:
 def test_an_unknown_exercise() -> None:
     with pytest.raises(ValueError, match=r"there is no exercise '00\.9': there are 00\.1, 00\.2"):
         check("00.9", 1)
+
+
+# --- hints ----------------------------------------------------------------------------------------------------------------------
+
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+NAMES = {"torch": torch, "F": F, "np": np, "math": math, "sum": sum, "len": len, "range": range, "max": max, "min": min}
+WITH_HINTS = [exercise for exercise in EXERCISES.values() if exercise.hints]
+
+
+def numbers_of(value: Any) -> set[float]:
+    """The different numbers of an answer."""
+    return set(torch.as_tensor(np.asarray(value, dtype=float)).flatten().tolist())
+
+
+def gives_away(exercise: Exercise, hint: str) -> str | None:
+    """What in the hint is the answer, or nearly: its number, most of its numbers, or code that returns it."""
+    if "return" in hint or "lambda" in hint:
+        return "code"
+    if exercise.cases == ((),):
+        named = {float(number.replace(",", "")) for number in NUMBER.findall(hint) if number.count(".") < 2}
+        wanted = numbers_of(exercise.reference())
+        return "numbers" if len(named & wanted) > (0 if len(wanted) == 1 else len(wanted) / 2) else None
+    names = ", ".join(inspect.signature(exercise.reference).parameters)
+    for piece in re.findall(r"`([^`]+)`", hint):
+        try:
+            answer = eval(f"lambda {names}: ({piece})", dict(NAMES))  # hints are the course's own text
+        except SyntaxError:
+            continue
+        if review(exercise, answer).state == "right":
+            return piece
+    return None
+
+
+def test_every_exercise_has_three_hints() -> None:
+    assert [exercise.id for exercise in EXERCISES.values() if len(exercise.hints) != 3] == []
+
+
+@pytest.mark.parametrize("exercise", WITH_HINTS, ids=[exercise.id for exercise in WITH_HINTS])
+def test_hints_help_and_give_nothing_away(exercise: Exercise) -> None:
+    sentences = {exercise.otherwise, *(mistake.sentence for mistake in exercise.mistakes), *exercise.hints}
+    assert len(sentences) == 1 + len(exercise.mistakes) + len(exercise.hints) <= 1 + len(exercise.mistakes) + 3
+    for hint in exercise.hints:
+        assert 20 < len(hint) <= 240
+        assert hint[-1] in ".?"
+        assert "\n" not in hint
+        assert gives_away(exercise, hint) is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "cases", "hint"),
+    [
+        (lambda: 0.18, ((),), "It is 0.18."),
+        (lambda: [64, 16, 57, 44], ((),), "64 passes, 16, and then 57."),
+        (lambda: [1000, 7], ((),), "1,000 and then 7."),
+        (lambda n: n * n, ((1,), (3,)), "Try `n ** 2`."),
+        (lambda n: n * n, ((1,), (3,)), "Write return n times n."),
+        (lambda values: sum(values), (([1, 2],),), "Use `sum(values)` here."),
+    ],
+    ids=["a number", "most numbers", "with commas", "code", "return", "a call"],
+)
+def test_a_hint_with_the_answer_is_found(reference: Callable[..., Any], cases: tuple[tuple[Any, ...], ...], hint: str) -> None:
+    exercise = Exercise("99.1", reference, "Think again.", cases=cases)
+    assert gives_away(exercise, hint)
+    assert gives_away(exercise, "Section 2 says how: begin with the `n` and one other number, 5.") is None

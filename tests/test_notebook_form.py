@@ -3,6 +3,7 @@
 import base64
 import copy
 import io
+import re
 from collections.abc import Callable
 
 import nbformat
@@ -12,9 +13,12 @@ from course_env import NOTEBOOKS, find_notebooks
 from execute_notebooks import WIDGET_VIEW, normalise
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_rules import EVERYWHERE, IGNORE, LECTURE, problems
+from notebook_rules import EVERYWHERE, IGNORE, LECTURE, SOLUTION, problems
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from edu_seg.exercises import EXERCISES
+from edu_seg.exercises.notebooks import NOTEBOOKS as EXERCISE_NOTEBOOKS
 
 ALT = 'alt="two crossing lines, one dashed"'
 
@@ -36,9 +40,12 @@ def stream(text: str, name: str = "stdout") -> NotebookNode:
     return new_output("stream", name=name, text=text)
 
 
-FIRST = "# Title\n\nYou will be able to count. 20 minutes, 300 MB, no download."
+FIRST = "# 02 · Title\n\nYou will be able to count. 20 minutes, 300 MB, no download."
 SYMBOLS = "| symbol | meaning | name in code | unit |\n|---|---|---|---|\n| $k$ | kernel | `kernel` | pixels |"
-LAST = "## Summary\n\nDone.\n\n## Recall\n\n1. a\n2. b\n3. c\n4. d\n5. e\n\n## References\n\nLong et al. (2015), section 3.4."
+QUESTIONS = "1. a\n2. b\n3. c\n4. (00) d\n5. (01) e\n"
+ANSWERS = "<details><summary>Answers</summary>\n\n1. a\n2. b\n3. c\n4. d\n5. e\n\n</details>"
+SUMMARY = "## Summary\n\nDone.\n\n## References\n\nLong et al. (2015), section 3.4."
+LAST = f"{SUMMARY}\n\n## Recall\n\n{QUESTIONS}\n{ANSWERS}"
 PICTURE = f'<img {ALT} src="data:image/png;base64,{png_base64()}">'
 
 
@@ -62,7 +69,24 @@ def good() -> NotebookNode:
     return normalise(new_notebook(cells=cells))
 
 
+def good_solutions() -> NotebookNode:
+    """Two exercises, each explained and solved."""
+    cells = [
+        new_markdown_cell("# Solutions · 02 Counting\n\nTry first."),
+        new_code_cell("from edu_seg import exercises", execution_count=1),
+    ]
+    for number in (1, 2):
+        key = f"02.{number}"
+        cells.append(new_markdown_cell(f"## {key} · Build\n\n**Question.** How many?\n\n**Why.** One more."))
+        code = f'def mine(n):\n    return n + 1\n\n\nexercises.check("{key}", mine)'
+        cells.append(new_code_cell(code, execution_count=number + 1, outputs=[stream(f"{key} · right\n")]))
+    for position, cell in enumerate(cells):
+        cell.id = f"cell-{position}"
+    return normalise(new_notebook(cells=cells))
+
+
 TITLE, SYMBOL, IMPORTS, TRAINED, ASSERTION, FIGURE, CLAIM = range(7)
+WHY, SOLVED = 2, 3
 Fault = Callable[[NotebookNode], object]
 
 
@@ -160,14 +184,45 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("parts", "two exercises", source(CLAIM + 3, "print(3)")),
     ("parts", "no claim", source(CLAIM, "print(404)")),
     ("parts", "no summary", without(11, "## Summary")),
-    ("parts", "four questions", without(11, "5. e\n")),
+    ("parts", "no recall", without(11, "## Recall")),
     ("parts", "no references", without(11, "## References")),
     ("parts", "no section", without(11, "section 3.4")),
+    ("recall", "four questions", without(11, "5. (01) e\n")),
+    ("recall", "no answers", without(11, "<details>")),
+    ("recall", "an answer missing", without(11, "\n5. e\n\n</details>", "\n\n</details>")),
+    ("recall", "one on an earlier notebook", without(11, "(00) ")),
+    ("recall", "one on a later notebook", without(11, "(01)", "(02)")),
+    ("predictions", "no truth", source(ASSERTION, 'exercises.predict("02.a", ...)')),
+    ("predictions", "no prediction", source(ASSERTION, 'exercises.compare("02.a", 1)')),
+    ("predictions", "the truth first", source(ASSERTION, 'exercises.compare("02.a", 1)\nexercises.predict("02.a", ...)')),
+    ("predictions", "another one", source(ASSERTION, 'exercises.predict("02.a", ...)\nexercises.compare("02.b", 1)')),
+]
+SOLUTION_FAULTS: list[tuple[str, str, Fault]] = [
+    ("one_import_cell", "two", source(SOLVED, 'import math\n\nexercises.check("02.1", 2)')),
+    ("solution_title", "none", source(TITLE, "# 02 · Counting")),
+    ("solved", "no check", source(SOLVED, "print(3)")),
+    ("solved", "check not last", source(SOLVED, 'exercises.check("02.1", 2)\nprint(3)')),
+    ("solved", "wrong", lambda notebook: notebook.cells[SOLVED].update(outputs=[stream("02.1 · wrong: No.\n")])),
+    ("solved", "not run", lambda notebook: notebook.cells[SOLVED].update(outputs=[])),
+    ("explained", "not at all", lambda notebook: notebook.cells.pop(WHY)),
+    ("explained", "another exercise", without(WHY, "02.1", "02.2")),
+    ("explained", "no why", source(WHY, "## 02.1 · Build")),
 ]
 
 
 def test_a_good_notebook_has_no_problem() -> None:
     assert problems(good()) == []
+
+
+def test_good_solutions_have_no_problem() -> None:
+    assert problems(good_solutions(), EVERYWHERE + SOLUTION) == []
+
+
+@pytest.mark.parametrize(("rule", "name", "fault"), SOLUTION_FAULTS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_rule_for_solutions_finds_its_fault(rule: str, name: str, fault: Fault) -> None:
+    notebook = copy.deepcopy(good_solutions())
+    fault(notebook)
+    assert getattr(notebook_rules, rule)(notebook) != []
 
 
 @pytest.mark.parametrize(("rule", "name", "fault"), FAULTS, ids=lambda value: value if isinstance(value, str) else "")
@@ -179,6 +234,7 @@ def test_a_rule_finds_its_fault(rule: str, name: str, fault: Fault) -> None:
 
 def test_every_rule_has_a_fault_that_it_finds() -> None:
     assert {rule for rule, _, _ in FAULTS} == {rule.__name__ for rule in EVERYWHERE + LECTURE}
+    assert {rule for rule, _, _ in SOLUTION_FAULTS} == {rule.__name__ for rule in SOLUTION}
 
 
 def test_names_of_networks_are_no_timings() -> None:
@@ -196,8 +252,25 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.parametrize("name", COURSE)
 def test_a_notebook_of_the_course(name: str) -> None:
-    rules = EVERYWHERE if name.startswith("solutions/") else EVERYWHERE + LECTURE
+    rules = EVERYWHERE + (SOLUTION if name.startswith("solutions/") else LECTURE)
     path = NOTEBOOKS / name
     found = problems(nbformat.read(path, as_version=4), rules)
     assert not found, "\n".join(found)
     assert path.stat().st_size <= notebook_rules.MAX_BYTES
+
+
+@pytest.mark.parametrize("number", EXERCISE_NOTEBOOKS)
+def test_every_exercise_has_its_solution(number: str) -> None:
+    path = NOTEBOOKS / "solutions" / f"{EXERCISE_NOTEBOOKS[number]}.ipynb"
+    solutions = nbformat.read(path, as_version=4)
+    found = [key for cell in solutions.cells if cell.cell_type == "code" for key in notebook_rules.CHECK.findall(cell.source)]
+    assert found == [key for key in EXERCISES if key.startswith(f"{number}.")]
+    assert re.match(rf"# Solutions · {number} ", solutions.cells[0].source)
+
+
+@pytest.mark.parametrize("number", EXERCISE_NOTEBOOKS)
+def test_every_notebook_asks_for_a_prediction_and_keeps_it(number: str) -> None:
+    notebook = nbformat.read(NOTEBOOKS / f"{EXERCISE_NOTEBOOKS[number]}.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert f'exercises.predict("{number}.a", ...)' in code
+    assert f'exercises.compare("{number}.a", ' in code

@@ -98,7 +98,7 @@ FOLDERS = {
         "cost_lab",
     ),
     "presets": ("specs", "papers", "small"),
-    "exercises": ("checking", *(f"notebook_{number:02d}" for number in range(12))),
+    "exercises": ("checking", "notebooks", "records", "overview", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}
 

@@ -131,3 +131,8 @@ def _show(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_show(part) for part in value) + "]"
     return repr(value)
+
+
+def plain(value: Any) -> str:
+    """A prediction or its truth on one line; a text without quotes."""
+    return value if isinstance(value, str) else _show(value)

@@ -91,6 +91,11 @@ EXERCISES = (
                 lambda pad: (544 - 500) // 2 + pad - 100,
                 "Cutting the middle of 544 down to 500 gives 22 on each side, but the map is not centred on the image: follow unit 0.",
             ),
+            Mistake(
+                lambda pad: 544 - 500 + pad - 100,
+                "44 is by how much the map is larger than the image, both ends together: an offset says where the image begins.",
+            ),
+            Mistake(lambda pad: pad - 69, "31 is the offset of FCN-8s, and 27 that of 16s: each net has its own, also 32s."),
         ),
         hints=(
             "Follow the centre of unit 0, as in section 3. Which layer knows `pad`, and what does it do to the centre?",

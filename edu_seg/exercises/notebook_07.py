@@ -77,6 +77,7 @@ EXERCISES = (
         otherwise="Each layer adds 2d to the field and has 9 · 10 · 10 weights; with one step d, three places an axis and layer are read.",
         mistakes=(
             Mistake(lambda: [17, 4500, 25, 81], "Each layer adds d on both sides: 2d, so 1 + 2 · (1 + 1 + 2 + 4 + 8)."),
+            Mistake(lambda: [63, 4500, 25, 81], "63 is for dilations 1, 2, 4, 8 and 16. Here 1 comes twice, and 8 is the last."),
             Mistake(lambda: [33, 450, 25, 81], "Every output channel reads all input channels: 9 · 10 · 10 weights a layer."),
             Mistake(lambda: [33, 4500, 169, 81], "169 is the window of (3, 3). Its sums of steps are −6, −3, 0, 3 and 6: five an axis."),
             Mistake(lambda: [33, 4500, 81, 81], "(3, 3) has 3 · 3 paths along each axis, but several lead to the same input."),

@@ -48,6 +48,14 @@ def _maps() -> list[Case]:
     return [case(1, 1, 1, (3, 3), [1]), case(1, 1, 1, (5, 5), [2, 1]), case(2, 3, 4, (9, 7), [2, 4, 8, 12]), case(1, 2, 2, (4, 6), [6, 6])]
 
 
+def _from_one(x: Tensor, filters: Sequence[Tensor], rates: Sequence[int]) -> Tensor:
+    """The mistake of counting taps k = 1, 2, 3 at x[i + r k]: none of them meets the unit itself."""
+    height, width = x.shape[2:]
+    branches = zip(filters, rates, strict=True)
+    wide = (F.conv2d(F.pad(x, (0, 3 * rate, 0, 3 * rate)), weight, dilation=rate)[..., rate:, rate:] for weight, rate in branches)
+    return torch.stack([scores[..., :height, :width] for scores in wide]).sum(0)
+
+
 def _starts(size: int, window: int, step: int) -> list[int]:
     room = max(size - window, 0)
     return [*range(0, room, step), room]
@@ -63,10 +71,18 @@ EXERCISES = (
         mistakes=(
             Mistake(lambda: [36, 900, 4, 33, 9], "Three taps have two gaps between them: k + (k - 1)(r - 1), not k · r."),
             Mistake(
+                lambda: [28, 900, 4, 33, 9],
+                "28 is the paper's r (k - 1) + 4, whose 8-fold it prints as 224: it counts in what fc6's inputs see.",
+            ),
+            Mistake(
                 lambda: [25, 62500, 4, 33, 9], "Only the nine taps have weights; between them nothing is multiplied and nothing stored."
             ),
             Mistake(lambda: [25, 900, 9, 33, 9], "In a corner the taps above and those to the left lie beyond the map."),
             Mistake(lambda: [25, 900, 4, 17, 9], "From 17 on no place has all nine taps; some still have a neighbour's until r = N."),
+            Mistake(
+                lambda: [25, 900, 4, 33, 10],
+                "The window is rounded up, ⌈10/6⌉; only the stride is rounded down.",
+            ),
             Mistake(lambda: [25, 900, 4, 33, 6], "Window ⌈10/6⌉ = 2, stride ⌊10/6⌋ = 1: nine windows fit, whatever n is."),
         ),
         hints=(
@@ -159,6 +175,7 @@ EXERCISES = (
                 lambda x, filters, rates: _aspp(x, filters, [1] * len(rates)),
                 "The taps of every branch lie side by side: dilation=rate is missing.",
             ),
+            Mistake(_from_one, "Counted from 1, all taps lie to the right and below: the middle one belongs on the unit itself."),
             Mistake(
                 lambda x, filters, rates: _aspp(x, filters, [rates[0]] * len(rates)),
                 "Every branch has the first one's rate.",
