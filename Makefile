@@ -1,13 +1,13 @@
 # Every command sets the course up first, in .venv (once; later calls start at once). Needs Python 3.11 or newer, pip and make.
 #   make lab PYTHON=python3.12        another Python than the first of python3, python3.13, python3.12, python3.11 that is new enough
-#   make lab ARGS="--no-browser"      more arguments for JupyterLab (test: for pytest; notebooks: the files to execute)
+#   make lab ARGS="--no-browser"      more arguments for JupyterLab (test: for pytest; notebooks, slides: the files)
 
 PYTHON ?=
 ARGS ?=
 RUN := .venv/bin/python scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint format notebooks clean
+.PHONY: help setup lab test lint format notebooks slides handout clean
 
 help:
 	@echo 'make lab        open the course in JupyterLab'
@@ -16,6 +16,8 @@ help:
 	@echo 'make lint       style and types alone'
 	@echo 'make format     let ruff rewrite the code in the house style'
 	@echo 'make notebooks  execute the notebooks again and store their outputs'
+	@echo 'make slides     a deck of slides for each notebook, in build/slides'
+	@echo 'make handout    the decks with the lecturer'"'"'s notes, for printing'
 	@echo 'make clean      remove .venv and all caches'
 
 setup:
@@ -35,6 +37,12 @@ format: setup
 
 notebooks: setup
 	@$(RUN)/execute_notebooks.py $(ARGS)
+
+slides: setup
+	@$(RUN)/make_slides.py $(ARGS)
+
+handout: setup
+	@$(RUN)/make_slides.py --handout $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache notebooks/.ruff_cache .hypothesis build dist *.egg-info

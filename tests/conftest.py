@@ -50,7 +50,8 @@ def close_figures() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Lab"]:
     """JupyterLab at notebook 00 with a Chromium beside it; skips where there is no Chromium. Stopped at the end of the file of tests."""
-    from lab_browser import find_chromium, start_lab
+    from chromium import find_chromium
+    from lab_browser import start_lab
 
     chromium = find_chromium()
     if chromium is None:

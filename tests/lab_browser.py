@@ -4,7 +4,6 @@ The server's root is a temporary folder with copies of the notebooks, because Ju
 """
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from urllib.parse import urlparse
 
 import nbformat
 import pytest
+from chromium import FLAGS
 from course_env import ROOT, fixed_environment
 from execute_notebooks import normalise
 from nbformat import NotebookNode
@@ -22,17 +22,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from open_lab import lab_command
 from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 START_TIMEOUT = 120  # seconds, for the server and for the first page on a busy machine
 RUN_TIMEOUT = 240
 
 Answer = TypeVar("Answer")
-
-
-def find_chromium() -> str | None:
-    return next((path for path in map(shutil.which, CHROMIUM_NAMES) if path), None)
 
 
 def wait_for(answer: Callable[[], Answer | None], seconds: float, what: str) -> Answer:

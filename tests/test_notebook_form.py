@@ -173,6 +173,8 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("one_import_cell", "none", source(IMPORTS, "1 + 1")),
     ("slides", "no slide type", lambda notebook: notebook.cells[FIGURE].metadata.pop("slideshow")),
     ("slides", "unknown type", metadata(FIGURE, slideshow={"slide_type": "page"})),
+    ("slides", "unknown key", metadata(FIGURE, slideshow={"slide_type": "-", "minute": 3})),
+    ("slides", "words in a cell", metadata(FIGURE, slideshow={"slide_type": "notes", "minutes": 3})),
     ("first_cell", "code", lambda notebook: notebook.cells.pop(0)),
     ("first_cell", "no title", without(TITLE, "# ")),
     ("first_cell", "no aim", without(TITLE, "You will be able to")),

@@ -117,8 +117,9 @@ def processor() -> tuple[float, float]:
 
 def main(changes: int = 40) -> None:
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
+    from chromium import find_chromium
     from course_env import FIRST_NOTEBOOK
-    from lab_browser import find_chromium, start_lab
+    from lab_browser import start_lab
 
     chromium = find_chromium()
     if chromium is None:

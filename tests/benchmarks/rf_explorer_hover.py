@@ -39,7 +39,7 @@ def hover(canvas: Locator, moves: int) -> tuple[int, float]:
 
 def main(moves: int = 120) -> None:
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
-    from lab_browser import FLAGS, find_chromium
+    from chromium import FLAGS, find_chromium
 
     chromium = find_chromium()
     if chromium is None:
