@@ -23,6 +23,7 @@ from edu_seg.geometry import PIXELS, Field, Grid, crop_offset, output_size, tran
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.models.unet import UNet
 from edu_seg.receptive_field import receptive_field
+from edu_seg.training import FitConfig, lr_factor
 from edu_seg.upsampling import bilinear_kernel
 
 # --- right answers, written otherwise than the reference ------------------------------------------------------------------------
@@ -522,6 +523,53 @@ def paths_by_counting(n, deleted):
     return [sum(lengths) / 2**n, sum(m * number for m, number in enumerate(lengths)) / sum(lengths)]
 
 
+def loss_by_pixels(totals, counts):
+    """Every pixel its piece's mean, then the mean over pixels."""
+    return np.repeat(np.array(totals) / np.array(counts), counts).mean()
+
+
+def loss_by_weights(totals, counts):
+    return sum(Fraction(count, sum(counts)) * Fraction(total) / count for total, count in zip(totals, counts, strict=True)).__float__()
+
+
+def factor_by_config(step, steps, power, warmup):
+    return lr_factor(FitConfig(power=power, warmup=warmup), step, steps)
+
+
+def factor_by_cases(step, steps, power, warmup):
+    value = ((steps - step) / steps) ** power
+    return value * (step + 1) / warmup if step + 1 < warmup else value
+
+
+def statistics_by_moments(counts, means, variances):
+    n, m, v = (np.array(part, dtype=float) for part in (counts, means, variances))
+    mean = (n * m).sum() / n.sum()
+    return [mean, (n * (v + m**2)).sum() / n.sum() - mean**2]
+
+
+def statistics_two_by_two(counts, means, variances):
+    """Process after process is joined to those before."""
+    count, mean, variance = counts[0], means[0], variances[0]
+    for n, m, v in zip(counts[1:], means[1:], variances[1:], strict=True):
+        whole, apart = count + n, m - mean
+        variance = (count * variance + n * v) / whole + count * n / whole**2 * apart**2
+        count, mean = whole, mean + n / whole * apart
+    return torch.tensor([mean, variance])
+
+
+def pieces_by_trying(batch, gpus, memory, fixed, each):
+    share = math.ceil(batch / gpus)
+    for pieces in range(1, share + 1):
+        if fixed + math.ceil(share / pieces) * each <= memory:
+            return pieces
+    return 0
+
+
+def pieces_by_counting(batch, gpus, memory, fixed, each):
+    at_once = sum(fixed + k * each <= memory for k in range(1, memory + 1))
+    return len(range(0, math.ceil(batch / gpus), at_once)) if at_once else 0
+
+
 RIGHT: dict[str, list[Any]] = {
     "00.1": [0.18, 0.9 / 5, Fraction(9, 50), np.float64(0.18), torch.tensor(0.18), lambda: (0.9 + 0 + 0 + 0 + 0) / 5],
     "00.2": [confusion_by_loop, confusion_by_bincount, confusion_by_numpy],
@@ -588,6 +636,14 @@ RIGHT: dict[str, list[Any]] = {
     "10.3": [rates_by_trunk, rates_by_stages],
     "10.4": [channels_by_layers, channels_by_recursion],
     "10.5": [paths_by_counting, lambda n, deleted: np.array([2.0**-deleted, 0.5 * (n - deleted)])],
+    "11.1": [
+        [45.4, 13.3, 280, 0.4, 0.0625],
+        np.array([30_000 * 16 / 10_582, 30_000 * 16 / 36_000, 4 * 40 * 2 * 7 / 8, (1 - 72 / 195) ** 2, 0.25**2]).round(4),
+    ],
+    "11.2": [loss_by_pixels, loss_by_weights],
+    "11.3": [factor_by_config, factor_by_cases],
+    "11.4": [statistics_by_moments, statistics_two_by_two],
+    "11.5": [pieces_by_trying, pieces_by_counting],
 }
 
 
@@ -1147,6 +1203,51 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda n, deleted: [2.0**-deleted, n - deleted], "the longest path"),
         (lambda n, deleted: [2.0 ** (n - deleted), (n - deleted) / 2], "divide by 2^n"),
         (lambda n, deleted: [0.0, 0.0], "takes away the half"),
+    ],
+    "11.1": [
+        ([2.8, 13.3, 280, 0.4, 0.0625], "not one"),
+        ([45.4, 0.8, 280, 0.4, 0.0625], "each needs 16"),
+        ([45.4, 13.3, 2 * 4 * 40, 0.4, 0.0625], "limit for many"),
+        ([45.4, 13.3, 4 * 40 * 7 / 8, 0.4, 0.0625], "handed round"),
+        ([45.4, 13.3, 280, 123 / 195, 0.0625], "it is squared"),
+        ([45.4, 13.3, 280, 0.4, 0.75**2], "a quarter is left"),
+        ([45.4, 13.3, 280, 0.4, 0.25], "Images = steps"),
+    ],
+    "11.2": [
+        (lambda totals, counts: np.mean(np.divide(totals, counts)), "nearly void piece"),
+        (lambda totals, counts: np.sum(np.divide(totals, counts)), "means added up"),
+        (lambda totals, counts: np.sum(totals), "the sum over all pixels"),
+        (lambda totals, counts: np.mean(totals), "mean over pieces"),
+        (lambda totals, counts: max(totals), "divide once"),
+    ],
+    "11.3": [
+        (lambda step, steps, power, warmup: factor_by_cases(step, steps, power, 0), "warm-up is missing"),
+        (
+            lambda step, steps, power, warmup: factor_by_cases(step, steps, power, 0) * min(1, step / max(warmup, 0.1) + (not warmup)),
+            "Step 0",
+        ),
+        (lambda step, steps, power, warmup: factor_by_cases(step, steps, power, 0) * ((step + 1) / warmup if warmup else 1), "stop at 1"),
+        (
+            lambda step, steps, power, warmup: (
+                (step + 1) / warmup if step < warmup else factor_by_cases(step - warmup, steps - warmup, power, 0)
+            ),
+            "does not wait",
+        ),
+        (lambda step, steps, power, warmup: step / steps, "at most 1"),
+    ],
+    "11.4": [
+        (lambda counts, means, variances: [np.average(means, weights=counts), np.average(variances, weights=counts)], "are missing"),
+        (lambda counts, means, variances: [np.mean(means), np.mean(variances)], "distances of the means belong"),
+        (lambda counts, means, variances: statistics_by_moments([1.0] * len(counts), means, variances), "counts for more"),
+        (lambda *case: np.array(statistics_by_moments(*case)) ** [1, 0.5], "standard deviation"),
+        (lambda counts, means, variances: [0.0, 1.0], "Weigh by the numbers"),
+    ],
+    "11.5": [
+        (lambda batch, gpus, memory, fixed, each: pieces_by_trying(batch, gpus, memory, 0, each), "take `fixed` off"),
+        (lambda batch, gpus, memory, fixed, each: pieces_by_trying(batch, 1, memory, fixed, each), "shared by the GPUs"),
+        (lambda batch, gpus, memory, fixed, each: math.ceil(batch / gpus) // max(1, (memory - fixed) // each), "Round up"),
+        (lambda batch, gpus, memory, fixed, each: (memory - fixed) // each, "fit at once"),
+        (lambda batch, gpus, memory, fixed, each: 0, "0 where nothing fits"),
     ],
 }
 

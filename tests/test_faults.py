@@ -82,6 +82,31 @@ def test_a_lost_worker_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert epoch_of(tmp_path / "run") == 1
 
 
+@pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
+def test_a_worker_lost_in_the_middle_of_a_batch_is_said_too(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the main process meets where a worker dies while it hands a batch over; without workers, and from the data, it stays."""
+
+    class Broken:
+        def __init__(self, num_workers: int, error: Exception) -> None:
+            self.num_workers, self.error = num_workers, error
+
+        def __iter__(self) -> "Broken":
+            return self
+
+        def __next__(self) -> None:
+            raise self.error
+
+    load = Loader(TinyData(), torch.device("cpu"))
+    monkeypatch.setattr(load, "_loader", Broken(1, error))
+    with pytest.raises(LostWorker, match=r"process that loads images has died .*num_workers"):
+        next(iter(load([[0]])))
+    for stays in (Broken(0, error), Broken(1, type(error)("Caught an error in a worker"))):
+        monkeypatch.setattr(load, "_loader", stays)
+        with pytest.raises(type(error)) as caught:
+            next(iter(load([[0]])))
+        assert caught.type is type(error)
+
+
 def test_another_runtime_error_stays_what_it_is(tmp_path: Path) -> None:
     class Broken(TinyNet):
         def forward(self, images: Tensor) -> Tensor:

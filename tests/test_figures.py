@@ -19,6 +19,7 @@ from PIL import Image
 
 from edu_seg import figures
 from edu_seg.costs import LayerCost, NetworkCost
+from edu_seg.figures.boards import Row
 from edu_seg.geometry import PIXELS, Grid
 
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
@@ -94,6 +95,13 @@ FIGURES = {
     "deletions": lambda: figures.deletions({"residual": (0.8, [0.4, 0.79]), "plain": (0.7, [0.3, 0.2])}, "mean IU"),
     "reuse_map": lambda: figures.reuse_map(torch.tensor([[1.0, torch.nan], [0.25, 1.0]]), ["layer 1", "scores"], ["input", "layer 1"]),
     "accuracy_cost": lambda: figures.accuracy_cost({"ResNet": [("18", 11.7, 1.8, 30.4), ("50", 25.6, 4.1, 24.0)]}, "error (%)"),
+    "class_heat": lambda: figures.class_heat(small_board()),
+    "board_bars": lambda: figures.board_bars(small_board(), "score", "road"),
+    "class_gaps": lambda: figures.class_gaps(small_board(), "plain", "better + COCO"),
+    "waterfall": lambda: figures.waterfall([("a", 62.2, False), ("b", 71.6, True), ("c", 70.0, True)], "IU", "more images"),
+    "rate_schedules": lambda: figures.rate_schedules({"poly": [1.0, 0.5, 0.0], "step": [1.0, 0.1, 0.1]}, [0.0, 0.5, 1.0]),
+    "memory_curves": lambda: figures.memory_curves({"16": [1.0, 4.0], "8": [2.0, 9.0]}, [321, 513], {"small": 3.0}),
+    "machine_hours": lambda: figures.machine_hours({"one": [4.0, 2.2], "four": [4.0, 2.0]}, [1, 2]),
     "legend": lambda: with_legend(),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
@@ -103,6 +111,11 @@ def net_cost(*layers: tuple[int, int]) -> NetworkCost:
     """Of a network whose layers have maps of these sides and hold so many MiB."""
     rows = [LayerCost(f"conv{n}", "Conv2d", (1, 1, side, side), 0, 0, held * 2**20) for n, (side, held) in enumerate(layers)]
     return NetworkCost(tuple(rows), 0)
+
+
+def small_board() -> figures.Board:
+    rows = (Row("plain", 40.0, iou=(30.0, 50.0)), Row("better", 55.0, "COCO", (60.0, 49.0)))
+    return figures.Board("small", "two lines", "a paper", rows, ("sky", "road"))
 
 
 def with_legend() -> Figure:
@@ -728,3 +741,91 @@ def test_each_net_is_named_on_both_axes_of_cost() -> None:
     assert left.lines[0].get_xdata() == pytest.approx([11.7, 25.6])
     with pytest.raises(ValueError, match="5 families, and colours for 4"):
         figures.accuracy_cost({str(i): [("a", 1.0, 1.0, 1.0)] for i in range(5)}, "error")
+
+
+# --- leaderboards and training --------------------------------------------------------------------------------------------------
+
+
+def test_the_boards_hold_what_the_papers_print() -> None:
+    boards = figures.leaderboards()
+    assert {name: (len(board.rows), len(board.classes)) for name, board in boards.items()} == {
+        "voc-2012": (18, 20),
+        "cityscapes": (11, 19),
+        "cityscapes-drn": (3, 19),
+        "ade20k": (10, 0),
+        "voc-2012-late": (12, 0),
+        "voc-2011": (4, 0),
+    }
+    assert boards["voc-2012"]["FCN"].mean_iou == 62.2
+    assert boards["voc-2012"]["PSPNet"].iou[2] == 94.7  # "94. 7" on the slides
+    assert boards["cityscapes-drn"]["DRN-A-50"].mean_iou == 67.3
+    assert boards["voc-2012-late"]["DeepLab v3"].mean_iou == 85.7
+
+
+def test_each_mean_is_that_of_its_columns() -> None:
+    """Guards the transcription: Cityscapes' means to their last digit; VOC's with a background that is not printed."""
+    boards = figures.leaderboards()
+    for row in boards["cityscapes"].rows + boards["cityscapes-drn"].rows:
+        assert sum(row.iou) / 19 == pytest.approx(row.mean_iou, abs=0.06), row
+    for row in boards["voc-2012"].rows:
+        assert 91 <= 21 * row.mean_iou - sum(row.iou) <= 96.5, row
+
+
+def test_a_line_that_is_not_there_and_a_board_without_classes() -> None:
+    with pytest.raises(KeyError, match=r"no line 'best' in small: there are plain, better \+ COCO"):
+        small_board()["best"]
+    with pytest.raises(ValueError, match="ade20k has no scores by class"):
+        figures.class_heat(figures.leaderboards()["ade20k"])
+
+
+def test_gaps_are_sorted_and_losses_hatched() -> None:
+    assert small_board().gaps("plain", "better + COCO") == {"sky": 30.0, "road": -1.0}
+    fig = FIGURES["class_gaps"]()
+    assert {"+30.0", "-1.0"} <= texts(fig)
+    gain, loss = (bar for bar in fig.axes[0].patches if isinstance(bar, Rectangle))
+    assert (gain.get_width(), loss.get_width()) == (30.0, -1.0)
+    assert gain.get_hatch() != loss.get_hatch()
+
+
+def test_a_board_is_sorted_and_more_data_hatched() -> None:
+    """By the mean the second line is better, by the road's IU the first."""
+    fig = FIGURES["board_bars"]()
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == ["better + COCO, 0", "plain, 0"]
+    first, second = (bar for bar in fig.axes[0].patches if isinstance(bar, Rectangle))
+    assert (first.get_width(), second.get_width()) == (49.0, 50.0)
+    assert first.get_hatch() != second.get_hatch()
+    assert {"49.0", "50.0"} <= texts(fig)
+    assert [row.title for row in small_board().ordered("score")] == ["plain", "better + COCO"]
+
+
+def test_the_map_of_classes_writes_every_number_and_the_mean() -> None:
+    written = [text.get_text() for text in FIGURES["class_heat"]().axes[0].texts]
+    assert written == ["30", "50", "40", "60", "49", "55"]
+    last = figures.class_heat(small_board(), ["better + COCO"]).axes[0]
+    assert [text.get_text() for text in last.texts] == written[3:]
+
+
+def test_a_step_of_the_waterfall_reaches_from_the_score_before_to_its_own() -> None:
+    fig = FIGURES["waterfall"]()
+    spans = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in fig.axes[0].patches if isinstance(bar, Rectangle)]
+    assert spans == [pytest.approx((50, 62.2)), pytest.approx((62.2, 71.6)), pytest.approx((70, 71.6))]
+    assert {"62.2", "71.6\n+9.4", "70.0\n-1.6", "more images"} <= texts(fig)
+
+
+def test_limits_of_memory_are_named_and_lie_where_they_are() -> None:
+    ax = FIGURES["memory_curves"]().axes[0]
+    assert "small" in [text.get_text() for text in ax.texts]
+    assert 3.0 in [np.asarray(line.get_ydata())[0] for line in ax.lines]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda five: figures.rate_schedules(five, [0.0]),
+        lambda five: figures.memory_curves(five, [1], {}),
+        lambda five: figures.machine_hours(five, [1]),
+    ],
+)
+def test_five_curves_of_training_are_too_many(draw) -> None:
+    with pytest.raises(ValueError, match="5 curves, and colours for 4"):
+        draw({str(number): [1.0] for number in range(5)})

@@ -79,6 +79,8 @@ FOLDERS = {
         "context",
         "decoders",
         "backbones",
+        "boards",
+        "training",
     ),
     "surgery": ("tracing", "pools", "heads", "strides", "stitching"),
     "widgets": (
@@ -96,6 +98,7 @@ FOLDERS = {
         "aspp_lab",
         "decoder_lab",
         "cost_lab",
+        "board_lab",
     ),
     "presets": ("specs", "papers", "small"),
     "exercises": ("checking", "notebooks", "records", "overview", *(f"notebook_{number:02d}" for number in range(12))),

@@ -16,6 +16,7 @@ from edu_seg.exercises import (
     notebook_08,
     notebook_09,
     notebook_10,
+    notebook_11,
     records,
 )
 from edu_seg.exercises.checking import Exercise
@@ -37,6 +38,7 @@ EXERCISES: dict[str, Exercise] = {
         notebook_08,
         notebook_09,
         notebook_10,
+        notebook_11,
     )
     for exercise in notebook.EXERCISES
 }

@@ -12,6 +12,7 @@ NOTEBOOKS = {
     "08": "08_dense_crf",
     "09": "09_aspp_and_psp",
     "10": "10_backbones",
+    "11": "11_training_at_scale",
 }
 """number -> the file's name without its ending"""
 

@@ -2,6 +2,7 @@
 
 from edu_seg.figures.backbones import accuracy_cost, deletions, layer_costs, path_lengths, reuse_map, wirings
 from edu_seg.figures.base import HATCHES, as_picture, img_tag, new_figure, png, show, shrink
+from edu_seg.figures.boards import ORDERS, Board, board_bars, class_gaps, class_heat, leaderboards, waterfall
 from edu_seg.figures.charts import bars, heat, lines
 from edu_seg.figures.context import (
     bin_grids,
@@ -31,10 +32,13 @@ from edu_seg.figures.dense import class_maps, folded, kernel_cells, passes_fille
 from edu_seg.figures.dilation import level_rows, path_rows, responses
 from edu_seg.figures.fields import lit_fields, pixel_maps, taps
 from edu_seg.figures.labels import class_legend, confusion, four_tasks, numbered, objects, patterned, pictures
+from edu_seg.figures.training import machine_hours, memory_curves, rate_schedules
 from edu_seg.figures.upsampling import grids, skips_diagram, tents
 
 __all__ = [
     "HATCHES",
+    "ORDERS",
+    "Board",
     "accuracy_cost",
     "arithmetic",
     "as_picture",
@@ -42,7 +46,10 @@ __all__ = [
     "bars",
     "bin_grids",
     "bin_rows",
+    "board_bars",
     "boxed",
+    "class_gaps",
+    "class_heat",
     "class_legend",
     "class_maps",
     "close_lines",
@@ -63,12 +70,15 @@ __all__ = [
     "laid_down",
     "lattice_plane",
     "layer_costs",
+    "leaderboards",
     "level_rows",
     "lines",
     "listed_states",
     "lit_fields",
+    "machine_hours",
     "map_taps",
     "matrices",
+    "memory_curves",
     "new_figure",
     "numbered",
     "objects",
@@ -83,6 +93,7 @@ __all__ = [
     "pixel_maps",
     "png",
     "rate_curves",
+    "rate_schedules",
     "responses",
     "reuse_map",
     "seed_dots",
@@ -95,6 +106,7 @@ __all__ = [
     "tiles",
     "unrolled",
     "valid_curves",
+    "waterfall",
     "ways_back",
     "weight_map",
     "windows",

@@ -1,7 +1,7 @@
 """Bringing images to the device: worker processes that live as long as the run, and errors that name the image."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -45,11 +45,24 @@ class Loader:
 
     def __call__(self, batches: Iterable[list[int]]) -> Iterator[tuple[Tensor, Tensor]]:
         self._order[:] = batches
-        for batch in self._loader:
+        for batch in self._received():
             if isinstance(batch, Exception):
                 raise batch
             images, labels = (part.to(self.device, non_blocking=self.device.type == "cuda") for part in batch)
             yield images, labels
+
+    def _received(self) -> Iterator[Any]:
+        """What the DataLoader gives. A worker that dies while it hands a batch over breaks the line before PyTorch sees it dead."""
+        batches = iter(self._loader)
+        while True:
+            try:
+                yield next(batches)
+            except StopIteration:
+                return
+            except (EOFError, ConnectionError) as error:
+                if self._loader.num_workers == 0 or str(error).startswith("Caught "):  # raised by the data, not by the line
+                    raise
+                raise LostWorker(_lost_words("it broke off in the middle of a batch")) from error
 
 
 class _Guarded(Dataset):
@@ -85,7 +98,11 @@ def lost_worker(error: BaseException) -> LostWorker | None:
     if not isinstance(error, RuntimeError) or "DataLoader worker" not in str(error):
         return None
     reason = str(error).splitlines()[0].rstrip(". ")
-    return LostWorker(
+    return LostWorker(_lost_words(reason))
+
+
+def _lost_words(reason: str) -> str:
+    return (
         f"A process that loads images has died ({reason}). Most often the system ended it for want of memory: take fewer num_workers or "
         "smaller crops."
     )

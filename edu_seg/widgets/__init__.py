@@ -1,6 +1,7 @@
 """Widgets: each a pure function in Python that makes its data, and a small piece of JavaScript that shows it and answers at once."""
 
 from edu_seg.widgets.aspp_lab import ASPPLab, ASPPSettings
+from edu_seg.widgets.board_lab import BoardLab
 from edu_seg.widgets.conv_lab import ConvLab, ConvSettings
 from edu_seg.widgets.cost_lab import CostLab
 from edu_seg.widgets.crf_lab import CRFLab
@@ -16,6 +17,7 @@ from edu_seg.widgets.stitch_lab import StitchLab, StitchSteps, stitch_steps
 __all__ = [
     "ASPPLab",
     "ASPPSettings",
+    "BoardLab",
     "CRFLab",
     "CRFSettings",
     "CRFSteps",
