@@ -36,8 +36,8 @@ def pins() -> dict[str, Requirement]:
 
 
 def direct_dependencies() -> list[Requirement]:
-    extras = project()["optional-dependencies"]
-    return [requirement for text in sum(extras.values(), project()["dependencies"]) if (requirement := Requirement(text)).name != "edu_seg"]
+    texts = [*project()["dependencies"], *(text for extra in project()["optional-dependencies"].values() for text in extra)]
+    return [requirement for requirement in map(Requirement, texts) if requirement.name != "edu_seg"]
 
 
 def exact_version(pin: Requirement) -> str:
