@@ -11,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 from chromium import find_chromium
 from course_env import NOTEBOOKS
-from deck import MAX_CODE, MINUTES, Deck, read_deck
+from deck import MINUTES, Deck, read_deck
 from make_slides import make_decks, print_pdf, write_index
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DECKS = ("00", "01", "02", "03", "04", "05", "06", "07")  # the notebooks that have a lecture
 
 SLIDES = range(12, 21)
+MAX_LINES = 12  # of code on a slide
 MAX_WORDS = 95  # of text on a slide
 MIN_NOTES = 12  # words
 
@@ -64,7 +65,7 @@ def test_types_of_cells_make_slides(tmp_path: Path) -> None:
 
 
 def test_code_is_shown_up_to_its_limit_and_a_picture_stands_for_its_code(tmp_path: Path) -> None:
-    lines = "\n".join(["f(x)"] * MAX_CODE)
+    lines = "\n".join(["f(x)"] * MAX_LINES)
     deck = deck_of(
         tmp_path, cell(lines, "slide", (stream(1),)), cell(f"{lines}\nf(x)", "slide", (stream(1),)), cell("show(x)", outputs=(SHOWN,))
     )
@@ -195,7 +196,7 @@ def test_no_slide_has_long_code(deck: Deck) -> None:
         shown = [BeautifulSoup(part.html, "html.parser").get_text().strip("\n") for part in slide.parts if part.kind == "code"]
         return sum(len(text.splitlines()) for text in shown)
 
-    assert named(deck, [i for i, slide in enumerate(deck.slides) if lines(slide) > MAX_CODE]) == []
+    assert named(deck, [i for i, slide in enumerate(deck.slides) if lines(slide) > MAX_LINES]) == []
 
 
 def pages_of(folder: Path, number: str) -> list[BeautifulSoup]:
