@@ -1,13 +1,13 @@
 # Every command sets the course up first, in .venv (once; later calls start at once). Needs Python 3.11 or newer, pip and make.
 #   make lab PYTHON=python3.12        another Python than the first of python3, python3.13, python3.12, python3.11 that is new enough
-#   make lab ARGS="--no-browser"      more arguments for JupyterLab (test: for pytest; notebooks, slides: the files)
+#   make lab ARGS="--no-browser"      more arguments for JupyterLab (test: for pytest; notebooks, slides, site: the files)
 
 PYTHON ?=
 ARGS ?=
 RUN := .venv/bin/python scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint format notebooks slides handout clean
+.PHONY: help setup lab test lint format notebooks slides handout site clean
 
 help:
 	@echo 'make lab        open the course in JupyterLab'
@@ -18,6 +18,7 @@ help:
 	@echo 'make notebooks  execute the notebooks again and store their outputs'
 	@echo 'make slides     a deck of slides for each notebook, in build/slides'
 	@echo 'make handout    the decks with the lecturer'"'"'s notes, for printing'
+	@echo 'make site       the course as a web site in build/site, to be opened from the folder'
 	@echo 'make clean      remove .venv and all caches'
 
 setup:
@@ -43,6 +44,9 @@ slides: setup
 
 handout: setup
 	@$(RUN)/make_slides.py --handout $(ARGS)
+
+site: setup
+	@$(RUN)/make_site.py $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache notebooks/.ruff_cache .hypothesis build dist *.egg-info

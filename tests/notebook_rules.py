@@ -10,6 +10,7 @@ import base64
 import re
 import statistics
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import nbformat
 from execute_notebooks import CELL_METADATA, NOTEBOOK_METADATA, WIDGET_VIEW
@@ -366,6 +367,25 @@ def explained(notebook: NotebookNode) -> list[str]:
     return found
 
 
+def heading_levels(notebook: NotebookNode) -> list[tuple[int, int]]:
+    """(position of the cell, level) of each heading, those inside code blocks left out."""
+    found = []
+    for position, cell in markdown_cells(notebook):
+        text = re.sub(r"(?ms)^(`{3,}|~{3,}).*?^\1", "", cell.source)
+        found += [(position, len(signs)) for signs in re.findall(r"(?m)^(#{1,6}) ", text)]
+    return found
+
+
+def headings_in_order(notebook: NotebookNode) -> list[str]:
+    """One title, and below it no level left out: screen readers and the table of contents go by them."""
+    levels = heading_levels(notebook)
+    if [level for _, level in levels[:1]] != [1]:
+        return ["the first heading is no title (#)"]
+    titles = [f"cell {position}: a second title" for position, level in levels[1:] if level == 1]
+    steps = [(place, above, level) for (_, above), (place, level) in pairwise(levels)]
+    return titles + [f"cell {place}: a heading of level {level} below level {above}" for place, above, level in steps if level > above + 1]
+
+
 EVERYWHERE: tuple[Rule, ...] = (
     counts,
     no_error,
@@ -387,6 +407,7 @@ EVERYWHERE: tuple[Rule, ...] = (
     no_png_text,
     small_file,
     short_cells,
+    headings_in_order,
 )
 LECTURE: tuple[Rule, ...] = (one_idea_a_cell, one_import_cell, slides, first_cell, parts, recall, predictions)
 SOLUTION: tuple[Rule, ...] = (one_import_cell, solution_title, solved, explained)

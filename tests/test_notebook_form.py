@@ -167,6 +167,9 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("no_png_text", "as PNG", output(new_output("display_data", {"image/png": png_base64("version 3.11"), "text/html": PICTURE}))),
     ("small_file", "large", output(stream("x" * 500_000))),
     ("short_cells", "26 lines", source(FIGURE, "\n".join(["show(figure)"] * 26))),
+    ("headings_in_order", "no title", without(TITLE, "# ", "## ")),
+    ("headings_in_order", "two titles", source(SYMBOL, "# Again\n\n" + SYMBOLS)),
+    ("headings_in_order", "a level left out", source(SYMBOL, "### Symbols\n\n" + SYMBOLS)),
     ("one_idea_a_cell", "long", lambda notebook: [cell.update(source="import torch" + "\n0" * 6) for cell in notebook.cells[2:-4]]),
     ("one_import_cell", "two", source(FIGURE, "import numpy\nshow(figure)")),
     ("one_import_cell", "in a function", source(FIGURE, "def f():\n    import numpy")),
@@ -237,6 +240,12 @@ def test_a_rule_finds_its_fault(rule: str, name: str, fault: Fault) -> None:
 def test_every_rule_has_a_fault_that_it_finds() -> None:
     assert {rule for rule, _, _ in FAULTS} == {rule.__name__ for rule in EVERYWHERE + LECTURE}
     assert {rule for rule, _, _ in SOLUTION_FAULTS} == {rule.__name__ for rule in SOLUTION}
+
+
+def test_signs_in_code_are_no_headings() -> None:
+    notebook = good()
+    source(SYMBOL, SYMBOLS + "\n\n```python\n# a comment\n#### another\n```")(notebook)
+    assert problems(notebook) == []
 
 
 def test_names_of_networks_are_no_timings() -> None:
