@@ -4,13 +4,13 @@ Run it after a change to what the widgets look like: .venv/bin/python scripts/ma
 """
 
 import io
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from chromium import FLAGS, find_chromium
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from torchvision.models import resnet18
@@ -64,7 +64,7 @@ def labs() -> list[tuple[object, Callable[[Page], Iterator[None]]]]:
 
 def frames(chromium: str) -> Iterator[Image.Image]:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
         for number, (lab, play) in enumerate(labs()):
             page.goto(lab.export(Path(folder) / f"{number}.html").as_uri())  # pyright: ignore[reportAttributeAccessIssue]
@@ -77,7 +77,7 @@ def frames(chromium: str) -> Iterator[Image.Image]:
 
 
 def main() -> None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
         sys.exit("error: Chromium is needed to make the pictures; none was found on the PATH.")
     first, *rest = frames(chromium)

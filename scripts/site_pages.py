@@ -151,7 +151,7 @@ def page(
         else:
             cell.source = without_missing_links(cell.source, names)
         cells.append(folded("For the lecturer", as_markdown(cell)) if is_note(cell) else cell)
-        if (number := exercise_id(cell)) in answers:
+        if (number := exercise_id(cell)) is not None and number in answers:
             cells.append(folded(f"Answer to {number}", without_missing_links(answers[number], names)))
     shown = copy.copy(notebook)
     shown.cells = cells

@@ -3,6 +3,7 @@
 They are kept, and made anew only when the notebook, the package or its data have changed.
 """
 
+import copy
 import hashlib
 import json
 import shutil
@@ -54,8 +55,8 @@ def shows_widgets(notebook: NotebookNode) -> bool:
 
 def run_and_save(notebook: NotebookNode, working: Path, folder: Path) -> list[int]:
     """Runs the notebook in the directory `working` and saves `COUNT.html` of each widget to `folder`. Raises CellExecutionError."""
-    cells = [*notebook.cells, new_code_cell(f"folder = {str(folder)!r}\n{SAVE}")]
-    copied = nbformat.from_dict({**notebook, "cells": cells})
+    copied = copy.deepcopy(notebook)
+    copied.cells.append(new_code_cell(f"folder = {str(folder)!r}\n{SAVE}"))
     client = NotebookClient(
         copied,
         timeout=2 * CELL_TIMEOUT,

@@ -16,16 +16,16 @@ from urllib.parse import unquote, urlparse
 
 import nbformat
 import pytest
+from chromium import FLAGS, find_chromium
 from course_env import NOTEBOOKS, ROOT, fixed_environment
 from execute_notebooks import NOTEBOOK_METADATA
-from lab_browser import FLAGS, find_chromium
 from make_site import main
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 pytestmark = pytest.mark.browser
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=900)
 NETWORK = re.compile(
     r"""(?:\bsrc|<link[^>]*\bhref)\s*=\s*["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|@import|\bimport\("""
     r"|cdn\.|jsdelivr|unpkg|mathjax[^\s\"]*\.js",
@@ -160,7 +160,9 @@ def test_a_widget_takes_its_height_and_answers_the_keyboard(site: Path, browser:
     frame = page.frame_locator("iframe.widget").first
     frame.locator(".edu-seg").wait_for()
     page.wait_for_function("document.querySelector('iframe.widget').style.height != ''")
-    assert page.locator("iframe.widget").first.bounding_box()["height"] > 250
+    box = page.locator("iframe.widget").first.bounding_box()
+    assert box
+    assert box["height"] > 250
     before = frame.locator(".edu-seg").inner_text()
     frame.locator("canvas").first.focus()
     for key in ("ArrowRight", "ArrowDown"):
