@@ -79,20 +79,20 @@ BATCHES: list[Case] = [
 EXERCISES = (
     Exercise(
         "11.1",
-        reference=lambda: [45.4, 13.3, 280, 0.40, 0.0625],
+        reference=lambda: [45.4, 13.3, 280, 0.48, 0.0625],
         tolerance=0.006,
         otherwise="Images = steps · batch; bytes sent = 4 P · 2 (n - 1) / n; valid taps ((3N - 2r) / 3N)²; poly (1 - i / I)^p.",
         mistakes=(
-            Mistake(lambda: [2.8, 13.3, 280, 0.40, 0.0625], "Each of the 30,000 steps takes 16 images, not one."),
-            Mistake(lambda: [45.4, 0.8, 280, 0.40, 0.0625], "0.8 are the steps a second; each needs 16 images."),
+            Mistake(lambda: [2.8, 13.3, 280, 0.48, 0.0625], "Each of the 30,000 steps takes 16 images, not one."),
+            Mistake(lambda: [45.4, 0.8, 280, 0.48, 0.0625], "0.8 are the steps a second; each needs 16 images."),
             Mistake(
-                lambda: [45.4, 13.3, 320, 0.40, 0.0625], "Twice the gradient is the limit for many GPUs; with 8 it is 2 · 7 / 8 of it."
+                lambda: [45.4, 13.3, 320, 0.48, 0.0625], "Twice the gradient is the limit for many GPUs; with 8 it is 2 · 7 / 8 of it."
             ),
             Mistake(
-                lambda: [45.4, 13.3, 140, 0.40, 0.0625], "The sums must be handed round as well: n - 1 rounds to add, n - 1 to spread."
+                lambda: [45.4, 13.3, 140, 0.48, 0.0625], "The sums must be handed round as well: n - 1 rounds to add, n - 1 to spread."
             ),
-            Mistake(lambda: [45.4, 13.3, 280, 0.63, 0.0625], "0.63 is the share along one axis; on the map it is squared."),
-            Mistake(lambda: [45.4, 13.3, 280, 0.40, 0.5625], "After three quarters a quarter is left: (1 - 3/4)², not (3/4)²."),
+            Mistake(lambda: [45.4, 13.3, 280, 0.69, 0.0625], "0.69 is the share along one axis; on the map it is squared."),
+            Mistake(lambda: [45.4, 13.3, 280, 0.48, 0.5625], "After three quarters a quarter is left: (1 - 3/4)², not (3/4)²."),
         ),
         hints=(
             "Sections 11 and 2 have the formulas: images are steps times batch, and a ring sends its gradient in two rounds. Which "
