@@ -22,7 +22,7 @@ from test_notebook_form import PICTURE
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-DECKS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "11")  # the notebooks that have a lecture
+DECKS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "10", "11")  # the notebooks that have a lecture
 
 SLIDES = range(12, 21)
 MAX_LINES = 12  # of code on a slide
