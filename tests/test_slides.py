@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from chromium import find_chromium
-from course_env import NOTEBOOKS
+from course_env import NOTEBOOKS, find_notebooks
 from deck import MINUTES, Deck, read_deck
 from make_slides import make_decks, print_pdf, write_index
 from nbformat import NotebookNode
@@ -22,7 +22,7 @@ from test_notebook_form import PICTURE
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-DECKS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "10", "11")  # the notebooks that have a lecture
+DECKS = tuple(path.name[:2] for path in find_notebooks() if path.parent == NOTEBOOKS)
 
 SLIDES = range(12, 21)
 MAX_LINES = 12  # of code on a slide
