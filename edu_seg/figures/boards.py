@@ -93,7 +93,7 @@ def leaderboards() -> dict[str, Board]:
     return {board.id: board for board in boards}
 
 
-def _board(entry: dict[str, Any], systems: dict[str, tuple[int, str]]) -> Board:
+def _board(entry: dict[str, Any], systems: dict[str, list[Any]]) -> Board:
     facts = [dict(zip(("year", "brought"), systems[row["name"]], strict=True)) for row in entry["row"]]
     rows = tuple(Row(**row | {"iou": tuple(row.get("iou", ()))} | fact) for row, fact in zip(entry["row"], facts, strict=True))
     return Board(entry["id"], entry["title"], entry["source"], rows, tuple(entry.get("classes", ())))
