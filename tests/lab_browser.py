@@ -107,7 +107,7 @@ class Lab:
         assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
 
     def wait_until_idle(self, page: Page) -> None:
-        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=1000 * RUN_TIMEOUT)  # a cell may train a net
 
     def menu(self, page: Page, menu: str, entry: str) -> None:
         page.locator(".lm-MenuBar-itemLabel", has_text=menu).first.click()
