@@ -64,7 +64,7 @@ export default {
     target.setAttribute("role", "application");
     target.setAttribute("aria-label", "Prediction: arrow keys move, space paints, digits choose the class");
     const side = element("div", row);
-    const matrix = element("table", side);
+    const matrix = element("table", side, { className: "matrix" });
     const says = element("p", root, { className: "says" });
     says.setAttribute("aria-live", "polite");
 
