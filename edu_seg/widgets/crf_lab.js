@@ -73,7 +73,7 @@ class CrfLab extends BaseLab {
     canvas.onpointerleave = () => { if (!this.dragging && !this.isDown) this.look(null); };
     canvas.onblur = () => { this.isDown = false; this.look(null); };
     this.energy.canvas.onpointerdown = (event) => { const step = this.energy.stepAt(event); if (step !== null) this.go(step); };
-    this.onView = () => this.follow();
+    this.onView = () => this.adoptView();
     this.model.on?.("change:iteration change:opacity", this.onView);
     this.onProbs = () => this.complete();
     this.model.on?.("change:probs", this.onProbs);
@@ -184,7 +184,7 @@ class CrfLab extends BaseLab {
   }
 
   // The iteration and the opacity.
-  follow() {
+  adoptView() {
     if (this.model.get("iteration") !== this.step) this.go(this.model.get("iteration"));
     this.stale = true;
     this.schedule();
