@@ -50,6 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(os.environ["EDU_SEG_SITE"]).resolve()
     folder = tmp_path_factory.mktemp("site")
     state = fixed_environment(folder / "jupyter")
+    Path(state["IPYTHONDIR"]).mkdir(parents=True)  # IPython warns where it may not make it
     with pytest.MonkeyPatch.context() as patch:
         for name, value in state.items():
             patch.setenv(name, value)

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from course_env import ROOT, fixed_environment
 from execute_notebooks import normalise, re_execute, write_atomically
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import EVERYWHERE, problems
 from run_checks import pytest_arguments
 
@@ -29,8 +29,8 @@ CELLS = [
 ]
 
 
-def write_notebook(path: Path, cells: list[str]) -> Path:
-    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), path)
+def write_notebook(path: Path, cells: list[str], *texts: str) -> Path:
+    nbformat.write(new_notebook(cells=[*map(new_code_cell, cells), *map(new_markdown_cell, texts)]), path)
     return path
 
 
@@ -53,7 +53,7 @@ def run_script(*paths: Path) -> subprocess.CompletedProcess[str]:
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two copies of one notebook, and one that fails between them, all given to the script."""
     folder = tmp_path_factory.mktemp("executed")
-    clean, spoiled = write_notebook(folder / "clean.ipynb", CELLS), folder / "spoiled.ipynb"
+    clean, spoiled = write_notebook(folder / "clean.ipynb", CELLS, "# A title"), folder / "spoiled.ipynb"
     spoiled.write_bytes(clean.read_bytes())
     spoil(spoiled)
     failing = write_notebook(folder / "failing.ipynb", ["1 / 0"])
@@ -80,7 +80,7 @@ def test_nbval_sees_a_changed_number_and_passes_the_rest(executed: Path) -> None
     """The very arguments of `make test`. The picture's bytes may differ; its alternative text and a number may not."""
     changed = nbformat.read(executed / "clean.ipynb", as_version=4)
     for cell in changed.cells:
-        for output in cell.outputs:
+        for output in cell.get("outputs", ()):
             if "text/html" in output.get("data", {}):
                 output.data["text/html"] = output.data["text/html"].replace("iVBOR", "AAAAA")
             if "text" in output:
