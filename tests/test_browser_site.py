@@ -120,7 +120,8 @@ def visits(site: Path, browser: Browser) -> dict[str, Visit]:
 
 def test_all_pages_were_visited(visits: dict[str, Visit]) -> None:
     assert {"index.html", "claims.html", "search.html", "api/index.html", "api/metrics.html"} <= set(visits)
-    assert {"notebooks/03_shift_and_stitch.html", "widgets/03-28.html"} <= set(visits)
+    assert "notebooks/03_shift_and_stitch.html" in visits
+    assert any(name.startswith("widgets/03-") for name in visits)
 
 
 def test_nothing_is_asked_from_a_network(visits: dict[str, Visit], site: Path) -> None:

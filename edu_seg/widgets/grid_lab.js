@@ -62,7 +62,7 @@ class GridLab extends BaseLab {
     for (const [name, { canvas }] of Object.entries(this.panels)) {
       canvas.onpointermove = (event) => { if (this.moved(event) && !this.held) this.look(this.pointAt(name, event)); };
       canvas.onpointerdown = (event) => this.hold(this.pointAt(name, event));
-      canvas.onpointerleave = (event) => { if (this.moved(event) && !this.held) this.look(null); };
+      canvas.onpointerleave = (event) => { if (!this.rests(event) && !this.held) this.look(null); };
       canvas.onkeydown = (event) => this.canvasKey(name, event);
     }
   }

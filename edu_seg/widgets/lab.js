@@ -35,11 +35,15 @@ export class BaseLab {
     this.arrange();
   }
 
-  // Browsers report a move also where the page shifts under a mouse that rests: that must not undo what keys did.
-  moved({ screenX, screenY }) {
-    const before = this.mouse;
-    this.mouse = `${screenX},${screenY}`;
-    return this.mouse !== before;
+  // Browsers report a move, and a leave, also where the page shifts under a mouse that rests: that must not undo what keys did.
+  moved(event) {
+    const rested = this.rests(event);
+    this.mouse = `${event.screenX},${event.screenY}`;
+    return !rested;
+  }
+
+  rests({ screenX, screenY }) {
+    return this.mouse === `${screenX},${screenY}`;
   }
 
   // One drawing a frame, however many moves.
