@@ -278,11 +278,12 @@ def models(cost: int | None = None, markdown: Path | None = None) -> None:
     """
     from edu_seg import catalogue
     from edu_seg.models import MODELS, PAPERS
-    from edu_seg.results import read_results
 
     if cost is not None and cost < 1:
         raise ValueError(f"--cost {cost}: give the side of an image in pixels, say 513.")
     if markdown is not None:
+        from edu_seg.results import read_results
+
         print(catalogue.model_table(read_results(markdown)))
         return
     width = max(map(len, MODELS))

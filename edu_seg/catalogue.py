@@ -63,7 +63,7 @@ def model_table(results: Sequence[Mapping[str, Any]], size: int = 513) -> str:
     lines = ["| name | paper | parameters | 10⁹ multiply-adds | field | CamVid |", "|---|---|--:|--:|--:|--:|"]
     for name, parameters, model in listed():
         found = cost(model, size)
-        adds, field = (f"{found.multiply_adds / 1e9:.0f}", found.field) if isinstance(found, Cost) else ("", "whole image")
+        adds, field = (f"{found.multiply_adds / 1e9:.0f}", found.field) if isinstance(found, Cost) else ("", "")
         score = f"{100 * best[name]:.1f}" if name in best else ""
         lines.append(f"| `{name}` | {models.PAPERS[name]} | {parameters:,} | {adds} | {field} | {score} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A notebook as a page of the site: pictures as files, widgets alive in frames, folded notes and answers, an anchor at each claim."""
+"""A notebook as a page of the site: pictures as files, widgets alive in frames, folded answers, an anchor at each claim."""
 
 import base64
 import copy
@@ -117,10 +117,6 @@ def as_markdown(cell: NotebookNode) -> str:
     return re.sub(r"(?m)^#+ +(.*)$", r"**\1**", cell.source)
 
 
-def is_note(cell: NotebookNode) -> bool:
-    return cell.metadata.get("slideshow", {}).get("slide_type") == "notes"
-
-
 # --- the page -------------------------------------------------------------------------------------------------------------------
 
 
@@ -150,7 +146,7 @@ def page(
             cells += [new_markdown_cell(anchors)] if anchors else []
         else:
             cell.source = without_missing_links(cell.source, names)
-        cells.append(folded("For the lecturer", as_markdown(cell)) if is_note(cell) else cell)
+        cells.append(cell)
         if (number := exercise_id(cell)) is not None and number in answers:
             cells.append(folded(f"Answer to {number}", without_missing_links(answers[number], names)))
     shown = copy.copy(notebook)
@@ -165,9 +161,7 @@ def heading(notebook: NotebookNode) -> str:
 
 def minutes(notebook: NotebookNode) -> str:
     """What the first cell says of the time: "80 min alone, 50 min as a lecture"."""
-    found = re.search(r"(\d+ min alone)[^·\n]*?(\d+ min as a lecture)?", notebook.cells[0].source)
-    lecture = re.search(r"\d+ min as a lecture", notebook.cells[0].source)
-    return ", ".join(filter(None, [found and found[1], lecture and lecture[0]]))
+    return ", ".join(re.findall(r"\d+ min (?:alone|as a lecture)", notebook.cells[0].source))
 
 
 def index_table(notebooks: Mapping[str, NotebookNode]) -> str:

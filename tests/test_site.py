@@ -146,11 +146,6 @@ def test_lines_of_claims_stand_apart() -> None:
     assert claims.data["text/html"].count("\n") == 1
 
 
-def test_notes_are_folded() -> None:
-    (cell,), _ = shown(new_markdown_cell("5 minutes.", metadata={"slideshow": {"slide_type": "notes"}}))
-    assert cell.source == "<details><summary>For the lecturer</summary>\n\n5 minutes.\n\n</details>"
-
-
 def test_an_anchor_stands_before_the_cell_of_a_claim() -> None:
     cells, _ = shown(code("a"), code("b", count=2), checked=[Checked(CLAIM, "", "", "", 2)])
     assert [cell.source for cell in cells] == ["a", '<div id="claim-one-more"></div>', "b"]
