@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from edu_seg import presets
+from edu_seg.files import write_atomically
 from edu_seg.metrics import ConfusionMatrix
-from edu_seg.training import Checkpoint, write_atomically
+from edu_seg.training import Checkpoint
 
 SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 OPTIONS = {"epochs", "batch_size", "accumulation", "lr", "mixed_precision", "seed", "channels_last", "compile", "deterministic"}

@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from course_env import ROOT, find_notebooks, fixed_environment
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+
+from edu_seg.files import write_atomically
 
 CELL_TIMEOUT = 180  # seconds
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -84,21 +85,6 @@ def without_widget_view(output: NotebookNode) -> NotebookNode | None:
     return output if output.data else None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes `text` beside `path` and renames it, so that no reader and no crash meets half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def re_execute(path: Path) -> None:
     """Executes the notebook at `path` and replaces the file. Raises what nbclient raises, and then leaves the file as it was."""
     notebook = normalise(nbformat.read(path, as_version=4))
@@ -107,7 +93,7 @@ def re_execute(path: Path) -> None:
     for cell in notebook.cells:
         cell.update({"outputs": stored[cell.id]} if stored.get(cell.id) else {})
     nbformat.validate(notebook)
-    write_atomically(path, nbformat.writes(notebook).rstrip("\n") + "\n")
+    write_atomically(path, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,11 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import execute_notebooks
 import nbformat
 import pytest
 from course_env import ROOT, fixed_environment
-from execute_notebooks import normalise, re_execute, write_atomically
+from execute_notebooks import normalise, re_execute
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from notebook_rules import EVERYWHERE, problems
 from run_checks import pytest_arguments
@@ -108,20 +107,6 @@ def test_valid_identifiers_stay_and_others_are_derived() -> None:
     assert first[0] == "kept"
     assert len(set(first)) == 3
     assert [cell.id for cell in normalise(notebook).cells] == first
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.ipynb"
-    path.write_text("old")
-
-    def full(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(execute_notebooks.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_notebook_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from course_env import NOTEBOOKS as FOLDER
 from course_env import fixed_environment
 
-from edu_seg import exercises
+from edu_seg import exercises, files
 from edu_seg.exercises import EXERCISES, check, checking, compare, hint, overview, predict, progress, progress_path, records
 from edu_seg.exercises.checking import Exercise
 from edu_seg.exercises.notebooks import NOTEBOOKS, solution_of
@@ -194,7 +194,7 @@ def test_a_kernel_that_holds_the_file_delays_and_stops_nobody(
 def test_a_crash_while_writing_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check("03.1", WRONG)
     before = file.read_bytes()
-    monkeypatch.setattr(records.os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(files.os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         check("03.1", RIGHT)
     assert file.read_bytes() == before

@@ -13,7 +13,8 @@ import torch
 from test_training import history, same_weights
 from tiny_run import CONFIG, KILLS, LONG, PALETTE, TinyNet, run
 
-from edu_seg.training import Checkpoint, CorruptCheckpoint, checkpoints, find_checkpoint, load_checkpoint
+import edu_seg.files
+from edu_seg.training import Checkpoint, CorruptCheckpoint, find_checkpoint, load_checkpoint
 from edu_seg.training.checkpoints import load_latest, save
 
 SHORT = replace(CONFIG, epochs=2, pictures=1)
@@ -82,7 +83,7 @@ def test_dying_at_any_write_of_any_file_loses_nothing(tmp_path: Path, monkeypatc
     for call in range(1000):
         folder = tmp_path / f"{step}{call}"
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoints.os, step, dying_at(call, getattr(os, step), before))
+            patch.setattr(edu_seg.files.os, step, dying_at(call, getattr(os, step), before))
             try:
                 run(folder, config, palette=PALETTE)
                 break

@@ -14,7 +14,7 @@ from course_env import ROOT
 PACKAGE = ROOT / "edu_seg"
 
 FLOORS = (
-    ("geometry",),
+    ("geometry", "files"),
     ("receptive_field", "gridding", "conv_matrix", "upsampling", "metrics", "losses", "claims", "datasets", "objects", "tiling", "costs"),
     ("layers", "surgery", "crf", "proposals", "object_crops", "border_weights"),
     ("backbones",),
@@ -67,6 +67,7 @@ FOLDERS = {
     "models": ("fcn", "deconvnet", "segnet", "unet", "dilation", "drn", "deeplab", "pspnet", "crf_rnn"),
     "training": ("optimisation", "randomness", "checkpoints", "run_folder", "pictures", "loading", "profiling", "evaluation", "loop"),
     "figures": (
+        "numbers",
         "base",
         "labels",
         "charts",

@@ -7,7 +7,6 @@ memory until the kernel stops, and one line says so.
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
+
+from edu_seg.files import write_atomically
 
 VARIABLE = "EDU_SEG_PROGRESS"
 VERSION = 1
@@ -113,7 +114,7 @@ def _update_file(path: Path, change: Callable[[State], None]) -> State:
         before = json.dumps(state)
         change(state)
         if json.dumps(state) != before:
-            _write(path, state)
+            write_atomically(path, json.dumps(state, indent=1, ensure_ascii=False).encode())
         return state
 
 
@@ -155,20 +156,6 @@ def _free_name(path: Path) -> Path:
     while (aside := path.with_name(f"{path.stem}.broken-{number}{path.suffix}")).exists():
         number += 1
     return aside
-
-
-def _write(path: Path, state: State) -> None:
-    """Beside the file first, then renamed: a crash leaves the old file or the new one, never half of one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(state, file, indent=1, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 if not (find_spec("accelerate") and find_spec("tqdm")):
     raise ModuleNotFoundError("training needs accelerate and tqdm: pip install 'edu_seg[train]'")
 
-from edu_seg.training.checkpoints import Checkpoint, CorruptCheckpoint, write_atomically
+from edu_seg.training.checkpoints import Checkpoint, CorruptCheckpoint
 from edu_seg.training.checkpoints import find as find_checkpoint
 from edu_seg.training.checkpoints import load as load_checkpoint
 from edu_seg.training.evaluation import evaluate, make_accelerator
@@ -30,5 +30,4 @@ __all__ = [
     "parameter_groups",
     "poly",
     "read_history",
-    "write_atomically",
 ]

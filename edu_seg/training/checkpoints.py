@@ -8,7 +8,6 @@ header; so is a SHA-256 of everything, which finds what a failing disk or a brok
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+
+from edu_seg.files import write_atomically
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 FORMAT = "edu_seg checkpoint 1"
@@ -45,35 +46,6 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     best: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Write a file so that a reader, now or after a crash, finds the old content or the new, never a mixture.
-
-    Raises OSError, naming the file, where the disk is full or the folder cannot be written; the old content is then still there.
-    """
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        with draft.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        kept = "its earlier content is unharmed" if path.exists() else "nothing was written"
-        raise OSError(error.errno, f"cannot write ({error.strerror}); {kept}", str(path)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name itself to disk. Only POSIX systems let a folder be opened for this."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def serialise(checkpoint: Checkpoint) -> bytes:

@@ -22,9 +22,10 @@ from numpy import ndarray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from edu_seg.files import write_atomically
 from edu_seg.layers import WithAuxiliary, share_batch_norm
 from edu_seg.losses import AuxiliaryLoss, Loss
-from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore, write_atomically
+from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore
 from edu_seg.training.evaluation import evaluate, make_accelerator
 from edu_seg.training.loading import Loader, Samples, lost_worker
 from edu_seg.training.optimisation import FitConfig, freeze, lr_factor, make_optimiser, set_lr

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edu_seg.training.checkpoints import BEST, LAST, Checkpoint, load_latest, serialise, write_atomically
+from edu_seg.files import write_atomically
+from edu_seg.training.checkpoints import BEST, LAST, Checkpoint, load_latest, serialise
 from edu_seg.training.optimisation import MAY_CHANGE
 
 

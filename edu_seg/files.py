@@ -1,0 +1,36 @@
+"""Files that are either whole or not there: what a crash, a full disk or a second reader may not spoil."""
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Write a file so that a reader, now or after a crash, finds the old content or the new, never a mixture.
+
+    Raises OSError, naming the file, where the disk is full or the folder cannot be written; the old content is then still there.
+    """
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        with draft.open("wb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+        _sync_folder(path.parent)
+    except KeyboardInterrupt:
+        draft.unlink(missing_ok=True)
+        raise
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        kept = "its earlier content is unharmed" if path.exists() else "nothing was written"
+        raise OSError(error.errno, f"cannot write ({error.strerror}); {kept}", str(path)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name itself to disk. Only POSIX systems let a folder be opened for this."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
