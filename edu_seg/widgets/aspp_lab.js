@@ -79,7 +79,7 @@ class AsppLab extends BaseLab {
       const { canvas } = this[name];
       canvas.onpointermove = (event) => { if (this.moved(event)) this.look(name, this.views[name].at(event)); };
       canvas.onpointerdown = (event) => this.keep(name, this.views[name].at(event));
-      canvas.onpointerleave = () => this.look(name, null);
+      canvas.onpointerleave = (event) => { if (!this.rests(event)) this.look(name, null); };
       canvas.onblur = () => { if (name === "curve") this.look(name, null); };
       canvas.onkeydown = (event) => this.key(name, event);
     }

@@ -40,7 +40,7 @@ class CostLab extends BaseLab {
     this.canvas.setAttribute("role", "application");
     this.canvas.onpointermove = (event) => { if (this.moved(event) && !this.held) this.look(this.at(event)); };
     this.canvas.onpointerdown = (event) => this.hold(this.at(event));
-    this.canvas.onpointerleave = () => { if (!this.held) this.look(null); };
+    this.canvas.onpointerleave = (event) => { if (!this.rests(event) && !this.held) this.look(null); };
     element("p", this.root, { className: "hint" }, GUIDE);
   }
 

@@ -70,7 +70,7 @@ class CrfLab extends BaseLab {
     canvas.onpointerdown = (event) => { if (event.button === 0) this.press(event); };
     canvas.onpointermove = (event) => { if (this.moved(event)) this.point(this.photo.cellAt(event), event.buttons & 1 && this.dragging); };
     canvas.onpointerup = canvas.onpointercancel = () => { this.dragging = false; };
-    canvas.onpointerleave = () => { if (!this.dragging && !this.isDown) this.look(null); };
+    canvas.onpointerleave = (event) => { if (!this.rests(event) && !this.dragging && !this.isDown) this.look(null); };
     canvas.onblur = () => { this.isDown = false; this.look(null); };
     this.energy.canvas.onpointerdown = (event) => { const step = this.energy.stepAt(event); if (step !== null) this.go(step); };
     this.onView = () => this.adoptView();

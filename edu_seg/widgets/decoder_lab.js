@@ -71,7 +71,7 @@ class DecoderLab extends BaseLab {
       const cellOf = (event) => (name === "below" ? this.fromBelow(pane.cellAt(event)) : pane.cellAt(event));
       canvas.onpointermove = (event) => { if (this.moved(event) && !this.cell) this.look(cellOf(event)); };
       canvas.onpointerdown = (event) => this.hold(cellOf(event));
-      canvas.onpointerleave = () => { if (!this.cell) this.look(null); };
+      canvas.onpointerleave = (event) => { if (!this.rests(event) && !this.cell) this.look(null); };
       if (name !== "below") canvas.onkeydown = (event) => this.canvasKey(event);
     }
     this.onMotion = () => this.draw();

@@ -65,7 +65,7 @@ class Lab extends BaseLab {
       const { canvas } = map;
       canvas.onpointermove = (event) => { if (this.moved(event) && !this.held) this.look(this.pointAt(name, map.cellAt(event))); };
       canvas.onpointerdown = (event) => this.hold(this.pointAt(name, map.cellAt(event)));
-      canvas.onpointerleave = () => { if (!this.held) this.look(null); };
+      canvas.onpointerleave = (event) => { if (!this.rests(event) && !this.held) this.look(null); };
       canvas.onkeydown = (event) => this.mapKey(name, event);
     }
     this.onMotion = () => this.schedule();
