@@ -385,10 +385,17 @@ def test_a_selection_without_browser_tests_is_no_failure(monkeypatch: pytest.Mon
     assert run_checks.main([]) == run_checks.NOTHING
 
 
-def test_the_sanitiser_masks_pictures_and_no_number() -> None:
+def test_the_sanitiser_masks_pictures_with_their_tables_and_no_other_number() -> None:
     text = (ROOT / "tests" / "nbval_sanitize.cfg").read_text(encoding="utf-8")
-    ((pattern, replacement),) = re.findall(r"^regex: (.*)$\n^replace: (.*)$", text, flags=re.MULTILINE)
-    picture = '<img alt="a curve that ends at 0.59" src="data:image/png;base64,iVBORw0KGgo="> 0.59'
-    assert re.sub(pattern, replacement, picture) == '<img alt="a curve that ends at 0.59" src="data:image/png;base64,PNG"> 0.59'
-    for untouched in ("404", "mean IoU 0.593", "0x7f", "image/png 12", "134,346,581", "data:image/svg+xml;base64,AAAA"):
-        assert re.sub(pattern, replacement, untouched) == untouched
+    rules = re.findall(r"^regex: (.*)$\n^replace: (.*)$", text, flags=re.MULTILINE)
+
+    def sanitised(output: str) -> str:
+        for pattern, replacement in rules:
+            output = re.sub(pattern, replacement, output)
+        return output
+
+    image, fold = '<img alt="a curve that ends at 0.59" src="data:image/png;base64,{}">', '<details class="numbers">{}</details>'
+    shown = image.format("iVBORw0KGgo=") + fold.format("<summary>The numbers</summary><table><tr><td>0.59</td></tr></table>") + " 0.59"
+    assert sanitised(shown) == image.format("PNG") + fold.format("NUMBERS") + " 0.59"
+    untouched = ["404", "mean IoU 0.593", "0x7f", "image/png 12", "134,346,581", "data:image/svg+xml;base64,AAAA", "<details>0.5</details>"]
+    assert list(map(sanitised, untouched)) == untouched

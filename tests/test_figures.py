@@ -5,6 +5,7 @@ import io
 import re
 from fractions import Fraction
 from itertools import combinations
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 from edu_seg import figures
 from edu_seg.costs import LayerCost, NetworkCost
 from edu_seg.figures.boards import Row
+from edu_seg.figures.numbers import fold
 from edu_seg.geometry import PIXELS, Grid
 
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
@@ -146,9 +148,10 @@ def test_a_figure_becomes_one_picture_with_its_text(draw, shown: list[dict[str, 
     assert plt.get_fignums() == []
     (output,) = shown
     html = output["text/html"]
-    assert re.fullmatch(rf'<img alt="{re.escape(ALT)}" style="[^"]*" src="data:image/png;base64,[A-Za-z0-9+/=]+">', html)
-    assert "svg" not in html.split("base64,")[0].lower()
-    picture = Image.open(io.BytesIO(base64.b64decode(html.split("base64,")[1].removesuffix('">'))))
+    fold = '(<details class="numbers">.*</details>)?'
+    found = re.fullmatch(rf'<img alt="{re.escape(ALT)}" style="[^"]*" src="data:image/png;base64,([A-Za-z0-9+/=]+)">{fold}', html)
+    assert found
+    picture = Image.open(io.BytesIO(base64.b64decode(found[1])))
     assert picture.format == "PNG"
     assert min(picture.size) > 60
     assert len(picture.convert("RGB").getcolors(10**6) or []) > 3  # it is not empty
@@ -198,6 +201,62 @@ def test_show_displays_html_in_a_notebook() -> None:
         assert "0x" not in output.data["text/plain"]
     finally:
         InteractiveShell.clear_instance()
+
+
+# --- the numbers of a chart -----------------------------------------------------------------------------------------------------
+
+
+def numbers_of(name: str) -> list[list[list[str]]]:
+    """The tables in the fold of one of FIGURES, as rows of cells."""
+    tables = ElementTree.fromstring(f"<all>{fold(FIGURES[name]())}</all>").iter("table")
+    return [[[cell.text or "" for cell in row] for row in table.iter("tr")] for table in tables]
+
+
+NUMBERS = {
+    "bars": [[["", "32s", "8s"], ["mean IU", "0.2", "0.3"], ["band", "0.4", "0.6"]]],
+    "lines": [[["layer", "a", "b"], ["x", "1", "3"], ["y", "2", "2"], ["z", "4", "1"]]],
+    "machine_hours": [[["GPUs", "one", "four"], ["1", "4", "4"], ["2", "2.2", "2"]]],
+    "seed_dots": [[["", "IU"], ["none", "0.2, 0.3"], ["one bin", "0.7, 0.8"]]],
+    "gains": [
+        [["", "IU"], ["baseline", "37"], ["pyramid", "41"]],
+        [["", "accuracy"], ["baseline", "78"], ["pyramid", "80"]],
+    ],
+    "class_gaps": [[["", "points of IU that better + COCO has more than plain"], ["sky", "30"], ["road", "-1"]]],
+    "waterfall": [[["", "IU (the axis begins at 50)"], ["a", "62.2"], ["b", "71.6"], ["c", "70"]]],
+    "confusion": [[["", "sky", "road"], ["sky", "1,200", "3"], ["road", "0", "0"]]],
+    "matrices": [[["", "0", "1", "2"], ["0", "1", "2", ""], ["1", "", "1", "2"]]],
+    "deletions": [
+        [["block that is deleted", "mean IU"], ["1", "0.4"], ["2", "0.79"]],
+        [["block that is deleted", "mean IU"], ["1", "0.3"], ["2", "0.2"]],
+    ],
+    "taps": [],
+    "pictures": [],
+    "wirings": [],
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_chart_carries_its_numbers_and_a_drawing_none(name: str) -> None:
+    assert numbers_of(name) == NUMBERS[name]
+
+
+def test_a_long_curve_is_thinned_and_says_so() -> None:
+    html = fold(FIGURES["responses"]())
+    (table,) = numbers_of("responses")
+    assert [table[1][0], table[-1][0]] == ["0", f"{np.pi:.4g}"]
+    assert len(table) == 1 + 12
+    assert "<caption>gain (12 of 25 points)</caption>" in html
+
+
+def test_numbers_are_escaped_on_one_line() -> None:
+    html = fold(figures.lines({"a < b": [1, 2]}, [1, 2], "two\nlines", "pixels & more"))
+    assert "\n" not in html
+    for text in ("a &lt; b", "two lines", "<caption>pixels &amp; more</caption>"):
+        assert text in html
+
+
+def test_large_maps_have_no_table() -> None:
+    assert fold(figures.pixel_maps({"map": np.ones((16, 16))}, numbers=True)) == ""
 
 
 # --- label maps -----------------------------------------------------------------------------------------------------------------
@@ -808,7 +867,7 @@ def test_the_map_of_classes_writes_every_number_and_the_mean() -> None:
 def test_a_step_of_the_waterfall_reaches_from_the_score_before_to_its_own() -> None:
     fig = FIGURES["waterfall"]()
     spans = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in fig.axes[0].patches if isinstance(bar, Rectangle)]
-    assert spans == [pytest.approx((50, 62.2)), pytest.approx((62.2, 71.6)), pytest.approx((70, 71.6))]
+    assert spans == [pytest.approx((50, 62.2)), pytest.approx((62.2, 71.6)), pytest.approx((71.6, 70))]
     assert {"62.2", "71.6\n+9.4", "70.0\n-1.6", "more images"} <= texts(fig)
 
 

@@ -15,6 +15,9 @@ from numpy import ndarray
 from PIL import Image
 from torch import Tensor
 
+from edu_seg.figures.numbers import fold
+
+COLOURS, CHART_COLOURS = 256, 128  # of a picture's palette
 VOID = (255, 255, 255)
 HATCHES = ("", "///", "\\\\\\", "---", "|||", "...", "+++", "xxx", "ooo", "**", "//..", "--..")
 PERIOD, LINE = 12, 2
@@ -25,10 +28,14 @@ SERIES = (("#0072b2", ""), ("#e69f00", "///"), ("#009e73", "..."), ("#cc79a7", "
 
 
 def show(fig: Figure, alt: str) -> None:
-    """Displays a figure as a picture with alternative text, and closes it. `alt` says what there is to see, for those who do not see it."""
+    """Displays a figure as a picture with alternative text and, for a chart, a folded table of its numbers; closes it.
+
+    `alt` says what there is to see, for those who do not see it. Raises ValueError for one too short to say that.
+    """
     if len(alt) < 20:
         raise ValueError(f"the alternative text {alt!r} is too short to stand for a picture: say what it shows")
-    display(HTML(img_tag(png(fig), alt)))
+    numbers = fold(fig)
+    display(HTML(img_tag(png(fig, CHART_COLOURS if numbers else COLOURS), alt) + numbers))
 
 
 def img_tag(picture: bytes, alt: str) -> str:
@@ -38,18 +45,18 @@ def img_tag(picture: bytes, alt: str) -> str:
     return f'<img alt="{text}" style="width:{width:.0f}px;max-width:100%" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
 
 
-def png(fig: Figure) -> bytes:
-    """The figure as a small PNG (256 colours, no metadata), the same bytes every time; closes the figure."""
+def png(fig: Figure, colours: int = COLOURS) -> bytes:
+    """The figure as a small PNG (so many colours, no metadata), the same bytes every time; closes the figure."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=120, facecolor="white", metadata={"Software": None})
     plt.close(fig)
-    return shrink(Image.open(buffer))
+    return shrink(Image.open(buffer), colours)
 
 
-def shrink(picture: Image.Image) -> bytes:
-    """A picture as PNG bytes with a palette of at most 256 colours."""
+def shrink(picture: Image.Image, colours: int = COLOURS) -> bytes:
+    """A picture as PNG bytes with a palette of at most so many colours."""
     buffer = io.BytesIO()
-    picture.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    picture.convert("RGB").quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -165,8 +165,8 @@ def waterfall(steps: Sequence[tuple[str, float, bool]], ylabel: str, more_data: 
     before = float(low)
     for place, (_, score, more) in enumerate(steps):
         colour, hatch = SERIES[1] if more else SERIES[0]
-        bottom, height = min(before, score), max(abs(score - before), 0.15)
-        ax.bar(place, height, 0.66, bottom, color=colour, hatch=hatch, edgecolor="white")
+        height = math.copysign(max(abs(score - before), 0.15), score - before)
+        ax.bar(place, height, 0.66, score - height, color=colour, hatch=hatch, edgecolor="white")
         if place:
             ax.plot([place - 1 + 0.33, place + 0.33], [before, before], color=INK, linewidth=0.8)
         gain = "" if place == 0 else f"\n{score - before:+.1f}"

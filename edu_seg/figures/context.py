@@ -166,9 +166,9 @@ def gains(rows: Mapping[str, tuple[float, float]], xlabel: str) -> Figure:
             ax.annotate(f"{value:.2f}", (value, place), (8, 6), textcoords="offset points", va="center", fontsize=11, color=INK)
         ax.set(xlabel=title, ylim=(len(rows) - 0.5, -0.6))
         ax.set_xlim(low - 0.15 * (high - low), high + 0.3 * (high - low))
-        ax.set_yticks(range(len(rows)), list(rows) if column == 0 else [""] * len(rows))
+        ax.set_yticks(range(len(rows)), list(rows))
         ax.locator_params(axis="x", nbins=5)
-        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="y", length=0, labelleft=column == 0)
     fig.supxlabel("(the axes do not begin at 0)", fontsize=11)
     return fig
 

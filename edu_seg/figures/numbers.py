@@ -1,0 +1,102 @@
+"""The numbers of a chart as a table, read from the drawn figure: for readers who do not see the picture, or want the value itself."""
+
+import html
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+MAX_ROWS = 12  # of a curve; a longer one is thinned evenly, its first and last point kept
+WRITTEN_CELLS = 150  # at most, in a map whose cells carry their numbers
+
+Entry = tuple[str | float, str, str]
+"""Row (a name, or the number on x), column, value as it is written."""
+
+
+def fold(fig: Figure) -> str:
+    """HTML, on one line: a fold with a table for each chart in the figure; empty where the figure is a drawing without values."""
+    found = [table for ax in fig.axes if (table := axes_table(ax))]
+    return f'<details class="numbers"><summary>The numbers</summary>{"".join(found)}</details>' if found else ""
+
+
+def axes_table(ax: Axes) -> str:
+    """Labelled lines, bars, dots beside names on y, and maps with numbers written into them; empty if the axes hold none of these."""
+    entries = [*line_entries(ax), *bar_entries(ax), *cell_entries(ax)]
+    if not entries:
+        return ""
+    columns = list(dict.fromkeys(column for _, column, _ in entries))
+    cells: dict[str | float, dict[str, list[str]]] = {}
+    for row, column, value in entries:
+        cells.setdefault(row, {}).setdefault(column, []).append(value)
+    rows = list(cells) if any(isinstance(row, str) for row in cells) else thinned(sorted(cells))
+    named_on_y = bool(tick_names(ax.yaxis)) and not tick_names(ax.xaxis)
+    head = tag("th", "" if named_on_y or ax.images else ax.get_xlabel()) + "".join(tag("th", column, 'scope="col"') for column in columns)
+    body = [
+        tag("th", row if isinstance(row, str) else f"{row:.4g}", 'scope="row"')
+        + "".join(tag("td", ", ".join(cells[row].get(column, []))) for column in columns)
+        for row in rows
+    ]
+    title = ax.get_title() or (ax.get_ylabel() if not named_on_y else ax.get_xlabel())
+    short = f" ({len(rows)} of {len(cells)} points)" if len(rows) < len(cells) else ""
+    caption = tag("caption", title + short) if title and (short or title not in columns) else ""
+    return f"<table>{caption}{''.join(f'<tr>{line}</tr>' for line in [head, *body])}</table>"
+
+
+def line_entries(ax: Axes) -> Iterator[Entry]:
+    across, down = tick_names(ax.xaxis), tick_names(ax.yaxis)
+    for line in ax.get_lines():
+        name, points = str(line.get_label()), np.asarray(line.get_xydata(), dtype=float)
+        if line.get_linestyle() == "None" and len(set(points[:, 1])) == 1 and points[0, 1] in down:
+            yield from ((down[y], ax.get_xlabel() if name.startswith("_") else name, f"{x:.4g}") for x, y in points)
+        elif not name.startswith("_"):
+            names = across if across.keys() >= set(points[:, 0]) else {}
+            yield from ((names[x] if x in names else float(x), name, f"{y:.4g}") for x, y in points if np.isfinite(y))
+
+
+def bar_entries(ax: Axes) -> Iterator[Entry]:
+    """A bar's value is where it ends, also where it stands on another one. Axes side by side share the label of the first."""
+    first = ax.figure.axes[0]
+    for bars in (container for container in ax.containers if isinstance(container, BarContainer)):
+        flat, name = bars.orientation == "horizontal", str(bars.get_label())
+        axis, label = (ax.yaxis, ax.get_xlabel()) if flat else (ax.xaxis, ax.get_ylabel() or first.get_ylabel())
+        names = tick_names(axis)
+        for bar in bars.patches:
+            place = round((bar.get_y() + bar.get_height() / 2) if flat else (bar.get_x() + bar.get_width() / 2))
+            end = (bar.get_x() + bar.get_width()) if flat else (bar.get_y() + bar.get_height())
+            yield names.get(place, place), label if name.startswith("_") else name, f"{end:.4g}"
+
+
+def cell_entries(ax: Axes) -> Iterator[Entry]:
+    """Of a small map with numbers in its cells: these, as they are written; rows and columns without a name are counted from 0."""
+    if len(ax.images) != 1 or np.prod(ax.images[0].get_size()) > WRITTEN_CELLS:
+        return
+    written = {text.get_position(): text.get_text() for text in ax.texts if any(map(str.isdigit, text.get_text()))}
+    height, width = ax.images[0].get_size()
+    cells = [(i, j) for i in range(height) for j in range(width)]
+    if any((j, i) in written for i, j in cells):
+        across, down = tick_names(ax.xaxis), tick_names(ax.yaxis)
+        yield from ((down.get(i, f"{i}"), across.get(j, f"{j}"), written.get((j, i), "")) for i, j in cells)
+
+
+def tick_names(axis: Axis) -> dict[float, str]:
+    """Place -> name, of an axis whose ticks were given names that are not just their places."""
+    if not isinstance(axis.get_major_locator(), FixedLocator):
+        return {}
+    places = [float(place) for place in axis.get_ticklocs()]
+    names = dict(zip(places, axis.get_major_formatter().format_ticks(places), strict=True))
+    return {} if all(name == f"{place:g}" for place, name in names.items()) else names
+
+
+def thinned(places: list) -> list:
+    """At most MAX_ROWS of them, evenly chosen, with the first and the last."""
+    if len(places) <= MAX_ROWS:
+        return places
+    return [places[round(i)] for i in np.linspace(0, len(places) - 1, MAX_ROWS)]
+
+
+def tag(name: str, text: str, attributes: str = "") -> str:
+    return f"<{name} {attributes}>".replace(" >", ">") + html.escape(" ".join(text.split()), quote=False) + f"</{name}>"
