@@ -272,8 +272,6 @@ def slides(notebook: NotebookNode) -> list[str]:
     for position, cell in enumerate(notebook.cells, 1):
         show = cell.metadata.get("slideshow", {})
         kind = show.get("slide_type")
-        if kind == "notes" and not any("minutes" in other.metadata.get("slideshow", {}) for other in notebook.cells):
-            continue  # a notebook whose deck is still to be made
         if kind not in SLIDE_TYPES:
             found.append(f"cell {position}: slide type {kind!r}")
         found += [f"cell {position}: no slide knows {name!r}" for name in sorted(set(show) - SLIDE_KEYS)]
