@@ -1,13 +1,25 @@
 """The results that the repository holds, and the table that the README makes of them."""
 
+import nbformat
 import pytest
-from course_env import ROOT
+from course_env import NOTEBOOKS, ROOT
 
 from edu_seg import models, presets
 from edu_seg.catalogue import model_table
 from edu_seg.results import SCORES, read_results, table, training_command
 
 RESULTS = read_results(ROOT / "data" / "results")
+BEST = {result["model"]["name"]: result for result in reversed(RESULTS) if result["preset"].startswith("camvid-cpu")}
+SLIDE = {
+    "FCN-8s": "fcn8s",
+    "PSPNet": "pspnet_resnet50",
+    "DeepLab v3": "deeplab_v3_resnet50",
+    "DRN-C-26": "drn_c_26",
+    "Dilation8": "dilation8_camvid",
+    "SegNet": "segnet_basic",
+    "U-Net": "unet",
+}
+"""Names on the slide of notebook 11 with our own table -> models"""
 
 
 def test_the_readmes_table_is_that_of_the_files() -> None:
@@ -24,6 +36,23 @@ def test_each_result_is_of_a_preset_as_it_is_now() -> None:
         assert result["epochs"] == preset.fit.epochs
         assert result["command"].startswith(f"python -m edu_seg train --preset {result['preset']}")
         assert result["data"]["scored_pixels"] > 10**6
+
+
+def test_each_net_has_a_run_of_at_most_12_minutes_on_camvid() -> None:
+    """The one budget of notebook 11's table."""
+    for model in SLIDE.values():
+        assert BEST[model]["minutes"] <= 12.0
+
+
+def test_the_slide_of_notebook_11_holds_the_files_scores() -> None:
+    notebook = nbformat.read(NOTEBOOKS / "11_training_at_scale.ipynb", as_version=4)
+    texts = [cell.metadata.get("slideshow", {}).get("text", "") for cell in notebook.cells]
+    (text,) = (text for text in texts if all(name in text for name in SLIDE))
+    names, _, epochs, scores = ([cell.strip(" *") for cell in line.strip("|").split("|")] for line in text.splitlines())
+    shown = [BEST[SLIDE[name]] for name in names[1:]]
+    assert epochs[1:] == [f"{result['epochs']}" for result in shown]
+    assert scores[1:] == [f"{100 * result['scores']['mean_iou']:.1f}" for result in shown]
+    assert set(names[1:]) == set(SLIDE)
 
 
 def test_scores_follow_from_each_other() -> None:
