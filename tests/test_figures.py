@@ -226,9 +226,14 @@ NUMBERS = {
     "confusion": [[["", "sky", "road"], ["sky", "1,200", "3"], ["road", "0", "0"]]],
     "matrices": [[["", "0", "1", "2"], ["0", "1", "2", ""], ["1", "", "1", "2"]]],
     "deletions": [
-        [["block that is deleted", "mean IU"], ["1", "0.4"], ["2", "0.79"]],
-        [["block that is deleted", "mean IU"], ["1", "0.3"], ["2", "0.2"]],
+        [["block that is deleted", "mean IU"], ["whole net", "0.8"], ["1", "0.4"], ["2", "0.79"]],
+        [["block that is deleted", "mean IU"], ["whole net", "0.7"], ["1", "0.3"], ["2", "0.2"]],
     ],
+    "accuracy_cost": [
+        [["", "parameters (millions)", "error (%)"], ["ResNet 18", "11.7", "30.4"], ["ResNet 50", "25.6", "24"]],
+        [["", "multiply-adds at 224 × 224 (billions)", "error (%)"], ["ResNet 18", "1.8", "30.4"], ["ResNet 50", "4.1", "24"]],
+    ],
+    "film_strip": [[["iteration", "free energy"], ["0", "3"], ["1", "1"], ["2", "0.5"]]],
     "taps": [],
     "pictures": [],
     "wirings": [],

@@ -68,6 +68,8 @@ def test_the_wheel_works_outside_the_repository(wheel: Path, tmp_path: Path) -> 
     [
         ("accelerate", "edu_seg.training", "training needs accelerate and tqdm: pip install 'edu_seg[train]'"),
         ("tyro", "edu_seg.__main__", "the commands need tyro: pip install 'edu_seg[train]'"),
+        ("IPython", "edu_seg.figures", "figures are shown by IPython: pip install 'edu_seg[lab]'"),
+        ("anywidget", "edu_seg.widgets", "widgets need anywidget: pip install 'edu_seg[lab]'"),
     ],
 )
 def test_a_missing_extra_is_named(missing: str, module: str, advice: str, tmp_path: Path) -> None:

@@ -1,5 +1,10 @@
 """Pictures of the course: pure functions to matplotlib figures, and `show`, which puts one into a notebook with its alternative text."""
 
+from importlib.util import find_spec
+
+if not find_spec("IPython"):
+    raise ModuleNotFoundError("figures are shown by IPython: pip install 'edu_seg[lab]'")
+
 from edu_seg.figures.backbones import accuracy_cost, deletions, layer_costs, path_lengths, reuse_map, wirings
 from edu_seg.figures.base import HATCHES, as_picture, img_tag, new_figure, png, show, shrink
 from edu_seg.figures.boards import ORDERS, Board, board_bars, class_gaps, class_heat, leaderboards, waterfall

@@ -122,7 +122,7 @@ def deletions(nets: Mapping[str, tuple[float, Sequence[float]]], ylabel: str) ->
     fig, axes = new_figure(10.5, 3.4, len(nets), sharey=True)
     for ax, (name, (whole, scores)), (colour, hatch) in zip(axes[0], nets.items(), SERIES, strict=False):
         ax.bar(range(1, len(scores) + 1), scores, 0.8, color=colour, hatch=hatch, edgecolor="white")
-        ax.axhline(whole, color=INK, linestyle="--", linewidth=1.6)
+        ax.axhline(whole, color=INK, linestyle="--", linewidth=1.6, label="whole net")
         ax.text(len(scores) + 0.4, whole, f"whole net {whole:.2f}", ha="right", va="bottom", fontsize=11, color=INK)
         ax.set(title=name, xlabel="block that is deleted")
         ax.set_xticks(range(1, len(scores) + 1))

@@ -165,7 +165,7 @@ def film_strip(frames: Mapping[str, ndarray], values: Sequence[float], ylabel: s
     for ax in axes[1]:
         ax.remove()
     below = fig.add_subplot(grid[1, :])
-    below.plot(range(len(values)), values, "-o", color=BLUE, linewidth=2.2)
+    below.plot(range(len(values)), values, "-o", color=BLUE, linewidth=2.2, label=ylabel)
     below.set(xlabel="iteration", ylabel=ylabel, xticks=range(len(values)))
     below.spines[["top", "right"]].set_visible(False)
     below.grid(axis="y", color=GRID_GREY, linewidth=0.5)
@@ -184,7 +184,7 @@ def band_curves(curves: Mapping[str, Sequence[float | int]], radii: Sequence[int
     places = range(len(radii) + 1)
     for (name, values), (colour, _), marker, dash in zip(curves.items(), SERIES, "osD^", ("-", "--", "-.", ":"), strict=False):
         ax.plot(places, values, dash, marker=marker, color=colour, label=name, linewidth=2.2, markersize=7)
-        ax.annotate(f"{values[0]:.0f}", (0, values[0]), (-10, 0), textcoords="offset points", ha="right", va="center", color=colour)
+        ax.annotate(f"{values[0]:.0f}", (0, values[0]), (-10, 0), textcoords="offset points", ha="right", va="center", color=INK)
     ax.set_xticks(places, [*(str(radius) for radius in radii), "whole\nimage"])
     ax.set(xlabel="pixels at most this far from a boundary", ylabel="mean IU (%)", xlim=(-0.4, len(radii) + 0.2))
     ax.grid(axis="y", color=GRID_GREY, linewidth=0.5)

@@ -1,5 +1,10 @@
 """Widgets: each a pure function in Python that makes its data, and a small piece of JavaScript that shows it and answers at once."""
 
+from importlib.util import find_spec
+
+if not find_spec("anywidget"):
+    raise ModuleNotFoundError("widgets need anywidget: pip install 'edu_seg[lab]'")
+
 from edu_seg.widgets.aspp_lab import ASPPLab, ASPPSettings
 from edu_seg.widgets.board_lab import BoardLab
 from edu_seg.widgets.conv_lab import ConvLab, ConvSettings
