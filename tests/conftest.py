@@ -12,6 +12,7 @@ from course_env import FIRST_NOTEBOOK
 
 if TYPE_CHECKING:
     from lab_browser import Lab
+    from playwright.sync_api import Browser
 
 matplotlib.use("Agg")
 os.environ["EDU_SEG_PROGRESS"] = ""  # no test reads or writes the progress of whoever runs it
@@ -57,6 +58,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Lab"]:
     if chromium is None:
         pytest.skip("no Chromium on the PATH (Debian: apt install chromium)")
     with start_lab(FIRST_NOTEBOOK, tmp_path_factory.mktemp("lab"), chromium) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A Chromium without a server, for pages that open from a folder; skips where there is none."""
+    from chromium import find_chromium
+    from deck_browser import start_browser
+
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH (Debian: apt install chromium)")
+    with start_browser(chromium) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -233,17 +232,6 @@ def shown_markdown(number: str) -> list[NotebookNode]:
 
 
 # --- in a browser ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH (Debian: apt install chromium)")
-    from deck_browser import start_browser
-
-    with start_browser(chromium) as running:
-        yield running
 
 
 @pytest.mark.browser
