@@ -138,7 +138,7 @@ def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from
     from edu_seg.training.checkpoints import LAST
 
     taken_up = resume and (folder / "checkpoints" / LAST).exists()
-    model = (replace(preset, pretrained=False) if taken_up else preset).build(num_classes)
+    model = (preset.without_weights() if taken_up else preset).build(num_classes)
     if stage_from is not None:
         if preset.stage_from is None:
             raise ValueError("--stage-from: this preset does not start from another net.")

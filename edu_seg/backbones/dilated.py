@@ -54,11 +54,18 @@ def trunk_and_rest(
     settings = {key: value for key, value in row.items() if key in _options_of(name)}
     if name in RESNETS and len(settings.get("multi_grid", ())) != RESNETS[name][1][3]:
         settings.pop("multi_grid", None)
-    if pretrained and name in RESNETS:
-        settings |= TORCHVISION
+    settings |= form_of_weights(name, pretrained)
     chosen = {key: value for key, value in options.items() if key in VGG_OPTIONS | RESNET_OPTIONS | DENSENET_OPTIONS}
     trunk = dilated(name, pretrained=pretrained, **(settings | chosen))
     return trunk, {key: value for key, value in options.items() if key not in chosen}
+
+
+def form_of_weights(name: str, pretrained: bool) -> dict[str, Any]:
+    """The options that ImageNet weights bring with them: of a ResNet `TORCHVISION`, of other backbones none.
+
+    A state dict does not tell a net's dilations, so whoever stores one must store these options beside it.
+    """
+    return dict(TORCHVISION) if pretrained and name in RESNETS else {}
 
 
 def _options_of(name: str) -> frozenset[str]:

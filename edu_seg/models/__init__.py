@@ -1,11 +1,12 @@
 """Models: `build(name, num_classes)` -> a net from images (N, 3, H, W) to logits (N, K, H, W). One file a paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from torch import nn
 
+from edu_seg.backbones.dilated import form_of_weights
 from edu_seg.models import crf_rnn, deconvnet, deeplab, dilation, drn, fcn, pspnet, segnet, unet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -42,4 +43,16 @@ def build(name: str, num_classes: int = 21, *, pretrained: bool = False, **optio
     return MODELS[name](num_classes, pretrained=pretrained, **options)
 
 
-__all__ = ["MODELS", "PAPERS", "build"]
+def options_without_weights(name: str, pretrained: bool, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with which `build(name, ..., pretrained=False)` makes the very net that `pretrained` and `options` make.
+
+    DeepLab and PSPNet take torchvision's form of a ResNet together with its weights. A form less and a trained net's weights fit all the
+    same, but compute something else, so a run stores these options.
+    """
+    rows = deeplab.VARIANTS | pspnet.VARIANTS
+    if name not in rows:
+        return dict(options)
+    return form_of_weights(options.get("backbone") or rows[name].backbone, pretrained) | options
+
+
+__all__ = ["MODELS", "PAPERS", "build", "options_without_weights"]

@@ -1,6 +1,6 @@
 """What a preset is made of, and how its data, its model and its loss are built."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -73,9 +73,13 @@ class Preset:
         model = models.build(self.model, num_classes, pretrained=self.pretrained, **self.options)
         return freeze_batch_norm(model) if self.frozen_norm else model
 
+    def without_weights(self) -> "Preset":
+        """The same net without ImageNet weights, for a state dict to be put into: `pretrained` also decides the form of a ResNet."""
+        return replace(self, pretrained=False, options=models.options_without_weights(self.model, self.pretrained, self.options))
+
     def description(self, name: str, base: LabelledSet) -> dict[str, Any]:
         """What a run stores, so that its model can be built, its data found and its classes named without this table."""
-        model = {"name": self.model, "num_classes": base.num_classes, "options": self.options}
+        model = {"name": self.model, "num_classes": base.num_classes, "options": self.without_weights().options}
         classes = {"classes": list(base.classes), "palette": base.palette.tolist()}
         return {"preset": name, "model": model, "data": asdict(self.data), "balance": self.balance, **classes}
 
