@@ -62,7 +62,7 @@ def train(
         resume: Go on with the run in the folder, or start it if there is none.
         random_weights: Start from random weights where the preset takes ImageNet's.
         limit: Use only so many images of each list, for a try.
-        epochs: Instead of the preset's, as are all that follow.
+        epochs: Instead of the preset's, as are all that follow. A preset whose paper counts steps takes more of a smaller set.
         batch_size: Images per optimiser step, over all processes.
         accumulation: Pieces that a batch is computed in, to save memory.
         lr: The first learning rate.
@@ -84,6 +84,12 @@ def train(
 
     chosen = presets.get(preset)
     folder = run or Path("runs") / preset
+    root, sbd_root = (str(path) if path else None for path in (data, sbd))
+    train_base, val_base = (presets.labelled_set(chosen.data, root, split, sbd_root) for split in ("train", "val"))
+    _check_stage(chosen, folder, stage_from, resume)  # before what takes long
+    train_data = presets.training_set(chosen.data, train_base, chosen.fit.seed if seed is None else seed, limit)
+    if limit is None:
+        chosen = replace(chosen, fit=chosen.fit_for(len(train_data)))
     changes = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -100,14 +106,13 @@ def train(
         "profile": profile or None,
     }
     config = _config(chosen, {name: value for name, value in changes.items() if value is not None}, quiet)
+    _say_length(chosen, config, len(train_data))
     chosen = replace(chosen, pretrained=chosen.pretrained and not random_weights)
-    root, sbd_root = (str(path) if path else None for path in (data, sbd))
-    train_base, val_base = (presets.labelled_set(chosen.data, root, split, sbd_root) for split in ("train", "val"))
     seed_everything(config.seed, 0)
     model = _model_to_train(chosen, train_base.num_classes, folder, stage_from, resume)
     history = fit(
         model,
-        presets.training_set(chosen.data, train_base, config.seed, limit),
+        train_data,
         presets.evaluation_set(val_base, limit),
         presets.make_loss(chosen, train_base, limit),
         config,
@@ -118,10 +123,22 @@ def train(
         description=chosen.description(preset, train_base),
         resume=resume,
     )
-    if os.environ.get("RANK", "0") == "0":  # torchrun's first process
+    if _is_first_process():
         done = history[-1]["epoch"] if history else 0
         state = "trained" if done == config.epochs else f"stopped after {done} of {config.epochs} epochs, --resume goes on"
         print(f"{folder}: {state}. Scores: python -m edu_seg evaluate {folder}")
+
+
+def _is_first_process() -> bool:
+    """Of torchrun's, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _say_length(preset: "Preset", config: "FitConfig", found: int) -> None:
+    """Where the paper counts steps: how many these images make."""
+    if preset.images_due is not None and _is_first_process():
+        steps = config.epochs * (found // config.batch_size)
+        print(f"{found:,} training images, {preset.images_due:,} in the paper: {config.epochs} epochs, {steps:,} steps", flush=True)
 
 
 def _config(preset: "Preset", changes: dict[str, Any], quiet: bool) -> "FitConfig":
@@ -131,21 +148,30 @@ def _config(preset: "Preset", changes: dict[str, Any], quiet: bool) -> "FitConfi
     return replace(preset.fit, **changes, progress=not quiet)
 
 
+def _is_taken_up(folder: Path, resume: bool) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    from edu_seg.training.checkpoints import LAST
+
+    return resume and (folder / "checkpoints" / LAST).exists()
+
+
+def _check_stage(preset: "Preset", folder: Path, stage_from: Path | None, resume: bool) -> None:
+    if stage_from is not None and preset.stage_from is None:
+        raise ValueError("--stage-from: this preset does not start from another net.")
+    if stage_from is None and preset.stage_from is not None and not _is_taken_up(folder, resume):
+        raise ValueError(f"this preset starts from a trained {preset.stage_from}: train that first, then give --stage-from RUN.")
+
+
 def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from: Path | None, resume: bool) -> "nn.Module":
     """The preset's model; for a staged one with the coarser net's weights in it."""
     from edu_seg.prediction import load_trained
     from edu_seg.presets import start_from
-    from edu_seg.training.checkpoints import LAST
 
-    taken_up = resume and (folder / "checkpoints" / LAST).exists()
-    model = (preset.without_weights() if taken_up else preset).build(num_classes)
+    model = (preset.without_weights() if _is_taken_up(folder, resume) else preset).build(num_classes)
     if stage_from is not None:
-        if preset.stage_from is None:
-            raise ValueError("--stage-from: this preset does not start from another net.")
-        coarser, _ = load_trained(stage_from)
+        coarser, checkpoint = load_trained(stage_from)
+        preset.check_form(checkpoint.config["model"]["options"])
         start_from(model, coarser)
-    elif preset.stage_from is not None and not taken_up:
-        raise ValueError(f"this preset starts from a trained {preset.stage_from}: train that first, then give --stage-from RUN.")
     return model
 
 

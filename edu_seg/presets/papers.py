@@ -15,19 +15,22 @@ PAPER_SOURCE = (
     "for AlexNet, VGG-16 and GoogLeNet, weight decay 5e-4, doubled rate for biases; section 4.1: at least 175 epochs."
 )
 STAGED_SOURCE = PAPER_SOURCE + " Section 4.2: started from the coarser net, at a rate 100 times smaller."
+TRAIN_AUG = 10_582
+"""VOC's training images with SBD's (`--sbd`). Where a paper counts steps, epochs are those of so many images (`Preset.images_due`)."""
+
 HEAVY = FitConfig(
-    epochs=12, batch_size=1, lr=1e-10, momentum=0.99, weight_decay=5e-4, schedule="constant", normalise_loss=False, validate_every=4
+    epochs=9, batch_size=1, lr=1e-10, momentum=0.99, weight_decay=5e-4, schedule="constant", normalise_loss=False, validate_every=3
 )
 HEAVY_SOURCE = (
     "Released solver.prototxt of the voc-fcn nets and PAMI 2017, section 4.3 (heavy learning): one image, momentum 0.99, loss summed over "
-    "pixels. 100,000 iterations are about 12 epochs of the 8,498 SBD images."
+    "pixels. 100,000 iterations are about 9 epochs of 10,582 images."
 )
 
 DILATED = FitConfig(
-    epochs=99, batch_size=14, accumulation=14, lr=1e-3, momentum=0.9, weight_decay=5e-4, schedule="constant", validate_every=11
+    epochs=79, batch_size=14, accumulation=14, lr=1e-3, momentum=0.9, weight_decay=5e-4, schedule="constant", validate_every=11
 )
 DILATED_SOURCE = (
-    "Yu and Koltun 2016, section 4: SGD, 14 images, rate 1e-3, momentum 0.9, 60,000 iterations (99 epochs of 8,498 images); weight decay "
+    "Yu and Koltun 2016, section 4: SGD, 14 images, rate 1e-3, momentum 0.9, 60,000 iterations (79 epochs of 10,582 images); weight decay "
     "of the released solver. The released documents take 1e-4 for the front-end, 1e-3 for the context module and 1e-5 for both."
 )
 
@@ -57,7 +60,7 @@ DEEPLAB_V2_SOURCE = (
     "released nets."
 )
 DECONVNET = FitConfig(
-    epochs=7, batch_size=64, accumulation=16, lr=1e-2, momentum=0.9, weight_decay=5e-4, schedule="step", num_workers=4, validate_every=7
+    epochs=6, batch_size=64, accumulation=16, lr=1e-2, momentum=0.9, weight_decay=5e-4, schedule="step", num_workers=4, validate_every=6
 )
 DECONVNET_SOURCE = (
     "Noh et al. 2015, sections 4.2 and 6.1: crops of 250 pixels cut to 224 and mirrored, 64 of them a step, rate 1e-2 falling by tenths, "
@@ -107,16 +110,17 @@ PAPERS: dict[str, Preset] = {
         VOC,
         replace(PAPER, lr=5e-5),
     ),
-    "fcn32s-voc-heavy": Preset(HEAVY_SOURCE, "fcn32s", VOC, HEAVY, pretrained=True),
-    "fcn16s-voc-heavy": Preset(HEAVY_SOURCE, "fcn16s", VOC, replace(HEAVY, lr=1e-12), stage_from="fcn32s-voc-heavy"),
-    "fcn8s-voc-heavy": Preset(HEAVY_SOURCE, "fcn8s", VOC, replace(HEAVY, lr=1e-14), stage_from="fcn16s-voc-heavy"),
-    "dilation-frontend-voc": Preset(DILATED_SOURCE, "dilation_frontend", VOC, DILATED, pretrained=True),
+    "fcn32s-voc-heavy": Preset(HEAVY_SOURCE, "fcn32s", VOC, HEAVY, pretrained=True, images_due=TRAIN_AUG),
+    "fcn16s-voc-heavy": Preset(HEAVY_SOURCE, "fcn16s", VOC, replace(HEAVY, lr=1e-12), stage_from="fcn32s-voc-heavy", images_due=TRAIN_AUG),
+    "fcn8s-voc-heavy": Preset(HEAVY_SOURCE, "fcn8s", VOC, replace(HEAVY, lr=1e-14), stage_from="fcn16s-voc-heavy", images_due=TRAIN_AUG),
+    "dilation-frontend-voc": Preset(DILATED_SOURCE, "dilation_frontend", VOC, DILATED, pretrained=True, images_due=TRAIN_AUG),
     "dilation-context-voc": Preset(
         DILATED_SOURCE + " The context module alone, on the scores of a front-end that is held.",
         "dilation8",
         VOC,
         replace(DILATED, frozen=("frontend",)),
         stage_from="dilation-frontend-voc",
+        images_due=TRAIN_AUG,
     ),
     "dilation-joint-voc": Preset(
         DILATED_SOURCE + " Both together, from a trained front-end (and context module, where the run given has one).",
@@ -124,6 +128,7 @@ PAPERS: dict[str, Preset] = {
         VOC,
         replace(DILATED, lr=1e-5),
         stage_from="dilation-context-voc",
+        images_due=TRAIN_AUG,
     ),
     "deconvnet-voc-centred": Preset(
         DECONVNET_SOURCE + "Stage 1: objects in the middle of their boxes, nothing else labelled; 20,000 steps of 0.2 million crops.",
@@ -131,6 +136,7 @@ PAPERS: dict[str, Preset] = {
         DataSpec("voc", objects="centred", crop=(224, 224), flip=0.5),
         DECONVNET,
         pretrained=True,
+        images_due=200_000,
     ),
     "deconvnet-voc": Preset(
         DECONVNET_SOURCE + "Stage 2: proposals that overlap an object by half; 40,000 steps of 2.7 million crops.",
@@ -138,13 +144,15 @@ PAPERS: dict[str, Preset] = {
         DataSpec("voc", objects="proposals", crop=(224, 224), flip=0.5),
         replace(DECONVNET, epochs=1, validate_every=1),
         stage_from="deconvnet-voc-centred",
+        images_due=2_700_000,
     ),
     "deeplab-largefov-voc": Preset(
         LARGEFOV_SOURCE,
         "deeplab_v1_largefov",
         DataSpec("voc", crop=(321, 321), flip=0.5),
-        FitConfig(epochs=11, batch_size=20, lr=1e-3, head=("classifier",), schedule="step", num_workers=4),
+        FitConfig(epochs=11, batch_size=20, lr=1e-3, head=("classifier.fc8",), schedule="step", num_workers=4),
         pretrained=True,
+        images_due=TRAIN_AUG,
     ),
     "deeplab-v2-resnet101-voc": Preset(
         DEEPLAB_V2_SOURCE,
@@ -153,8 +161,11 @@ PAPERS: dict[str, Preset] = {
         FitConfig(epochs=19, batch_size=10, lr=2.5e-4, head=("branches",), num_workers=4),
         pretrained=True,
         frozen_norm=True,
+        images_due=TRAIN_AUG,
     ),
-    "deeplab-v3-resnet50-voc": Preset(DEEPLAB_V3_SOURCE, "deeplab_v3_resnet50", CROPPED, PYRAMID_FIT, pretrained=True),
+    "deeplab-v3-resnet50-voc": Preset(
+        DEEPLAB_V3_SOURCE, "deeplab_v3_resnet50", CROPPED, PYRAMID_FIT, pretrained=True, images_due=TRAIN_AUG
+    ),
     "deeplab-v3-resnet50-voc-os8": Preset(
         DEEPLAB_V3_SOURCE + " Then, its batch norms frozen, as long at output stride 8 and rate 1e-3.",
         "deeplab_v3_resnet50",
@@ -164,6 +175,7 @@ PAPERS: dict[str, Preset] = {
         pretrained=True,
         stage_from="deeplab-v3-resnet50-voc",
         frozen_norm=True,
+        images_due=TRAIN_AUG,
     ),
     "pspnet-resnet50-voc": Preset(
         PSPNET_SOURCE,
@@ -173,6 +185,7 @@ PAPERS: dict[str, Preset] = {
         {"auxiliary": True},
         pretrained=True,
         auxiliary_weight=0.4,
+        images_due=TRAIN_AUG,
     ),
     "segnet-camvid": Preset(
         SEGNET_SOURCE,

@@ -1,5 +1,6 @@
 """What a preset is made of, and how its data, its model and its loss are built."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
 from edu_seg import models
+from edu_seg.backbones.dilated import TORCHVISION
 from edu_seg.datasets import ADE20K, CamVid, Cityscapes, MaskFolder, Shapes, VOCSegmentation
 from edu_seg.datasets.transforms import Seeded, evaluation_transform, training_transform
 from edu_seg.layers import freeze_batch_norm
@@ -53,7 +55,8 @@ class Preset:
     """A model, data and settings. `stage_from` names the preset whose trained net this one starts from.
 
     auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`); 0: none. frozen_norm: batch norm
-    keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`).
+    keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`). images_due: the training images that
+    `fit.epochs` is counted for, where a paper counts steps; None: epochs are epochs.
     """
 
     source: str
@@ -67,6 +70,7 @@ class Preset:
     restore_prior: float = 0.0  # as in `losses.CrossEntropy`
     auxiliary_weight: float = 0.0
     frozen_norm: bool = False
+    images_due: int | None = None
 
     def build(self, num_classes: int) -> nn.Module:
         """The model, with new or ImageNet weights."""
@@ -76,6 +80,24 @@ class Preset:
     def without_weights(self) -> "Preset":
         """The same net without ImageNet weights, for a state dict to be put into: `pretrained` also decides the form of a ResNet."""
         return replace(self, pretrained=False, options=models.options_without_weights(self.model, self.pretrained, self.options))
+
+    def check_form(self, stage_options: Mapping[str, Any]) -> None:
+        """Raises ValueError where the net to start from was built in another form of ResNet: its weights fit, but belong to other rates."""
+        own = self.without_weights().options
+        differing = [name for name in TORCHVISION if own.get(name) != stage_options.get(name)]
+        if differing:
+            raise ValueError(
+                f"the net to start from has another {differing[0]} than this one: of the two, one has ImageNet's weights and one has not. "
+                "Give --random-weights to both or to neither."
+            )
+
+    def fit_for(self, num_images: int) -> FitConfig:
+        """`fit`, but as many epochs of `num_images` as show the net as many images as the paper's; validated as often."""
+        if self.images_due is None or num_images < 1:
+            return self.fit
+        factor = self.images_due / num_images
+        epochs, every = (max(1, round(count * factor)) for count in (self.fit.epochs, self.fit.validate_every))
+        return replace(self.fit, epochs=epochs, validate_every=every)
 
     def description(self, name: str, base: LabelledSet) -> dict[str, Any]:
         """What a run stores, so that its model can be built, its data found and its classes named without this table."""
