@@ -101,7 +101,7 @@ FOLDERS = {
         "cost_lab",
         "board_lab",
     ),
-    "presets": ("specs", "papers", "small"),
+    "presets": ("specs", "papers", "scenes", "small"),
     "exercises": ("checking", "notebooks", "records", "overview", *(f"notebook_{number:02d}" for number in range(12))),
 }
 FLOOR_OF = {name: (floor, place) for floor, names in enumerate(FLOORS) for place, name in enumerate(names)}

@@ -59,6 +59,11 @@ class CRFRNN(nn.Module):
         logits = self.unary(images)
         return self.crf.refine(logits, self.to_image(images), num_iterations=self.training_iterations if self.training else None)
 
+    def stage_from(self, trained: nn.Module) -> "CRFRNN":
+        """Takes over a trained unary network's weights and returns self. Raises RuntimeError, naming layers, where they differ."""
+        self.unary.load_state_dict(trained.state_dict())
+        return self
+
 
 def paper_crf(
     num_classes: int = 21,

@@ -1,10 +1,11 @@
 """What `python -m edu_seg train` and the notebooks train: each preset a row that says where its numbers come from."""
 
 from edu_seg.presets.papers import PAPERS
+from edu_seg.presets.scenes import SCENES
 from edu_seg.presets.small import SMALL
 from edu_seg.presets.specs import DataSpec, LabelledSet, Preset, evaluation_set, labelled_set, make_loss, start_from, training_set
 
-PRESETS: dict[str, Preset] = PAPERS | SMALL
+PRESETS: dict[str, Preset] = PAPERS | SCENES | SMALL
 """name → preset."""
 
 

@@ -9,6 +9,7 @@ from torch.utils.data import Dataset, Subset
 
 from edu_seg import models
 from edu_seg.backbones.dilated import TORCHVISION
+from edu_seg.border_weights import BorderCrossEntropy
 from edu_seg.datasets import ADE20K, CamVid, Cityscapes, MaskFolder, Shapes, VOCSegmentation
 from edu_seg.datasets.transforms import Seeded, evaluation_transform, training_transform
 from edu_seg.layers import freeze_batch_norm
@@ -56,7 +57,7 @@ class Preset:
 
     auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`); 0: none. frozen_norm: batch norm
     keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`). images_due: the training images that
-    `fit.epochs` is counted for, where a paper counts steps; None: epochs are epochs.
+    `fit.epochs` is counted for, where a paper counts steps; None: epochs are epochs. border: U-Net's loss (`BorderCrossEntropy`).
     """
 
     source: str
@@ -71,6 +72,7 @@ class Preset:
     auxiliary_weight: float = 0.0
     frozen_norm: bool = False
     images_due: int | None = None
+    border: bool = False
 
     def build(self, num_classes: int) -> nn.Module:
         """The model, with new or ImageNet weights."""
@@ -174,10 +176,10 @@ def _first(base: LabelledSet, limit: int | None) -> Dataset[tuple[Tensor, Tensor
 
 
 def make_loss(preset: Preset, base: LabelledSet, limit: int | None = None) -> Loss:
-    """Cross-entropy over the pixels that are not void, with class weights and on the second head where the preset asks for them."""
-    loss = CrossEntropy()
+    """Cross-entropy over the pixels that are not void; with class or border weights and a second head where the preset asks for them."""
+    weight = None
     if preset.balance is not None:
         count = len(base) if limit is None else min(limit, len(base))
         weight = class_weights((base[i][1] for i in range(count)), base.num_classes, power=preset.balance)
-        loss = CrossEntropy(weight, restore_prior=preset.restore_prior)
+    loss = BorderCrossEntropy(weight) if preset.border else CrossEntropy(weight, restore_prior=preset.restore_prior)
     return AuxiliaryLoss(loss, preset.auxiliary_weight) if preset.auxiliary_weight else loss
