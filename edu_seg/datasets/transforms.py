@@ -73,7 +73,7 @@ def resize(image: Image, labels: Labels, size: tuple[int, int]) -> tuple[Float[T
 
 
 class RandomScale:
-    """Resize by a factor drawn evenly from `limits` (0.5 to 2 in DeepLab v2 section 4.1 and PSPNet section 5.1)."""
+    """Resize by a factor drawn evenly from `limits` (0.5 to 2 in PSPNet section 5.1, 0.5 to 1.5 in DeepLab v2 section 4.1)."""
 
     def __init__(self, limits: tuple[Number, Number] = (0.5, 2.0)) -> None:
         if not 0 < limits[0] <= limits[1]:
