@@ -255,17 +255,18 @@ def predict(
     from PIL import Image
 
     from edu_seg.datasets.files import overlay, write_palette_png
-    from edu_seg.prediction import Inference, Predictor, image_files, predictions
+    from edu_seg.prediction import Inference, Predictor, image_files, output_files, predictions
     from edu_seg.training import make_accelerator
 
-    files = image_files(images)
+    targets = output_files(image_files(images), out)
     predictor, checkpoint = Predictor.of_run(run, make_accelerator(device).device, Inference(window, overlap, scales, mirror, crf))
     palette = np.array(checkpoint.config["palette"], np.uint8)
     out.mkdir(parents=True, exist_ok=True)
-    for path, photograph, labels in predictions(predictor, files):
-        write_palette_png(out / f"{path.stem}.png", labels, palette)
-        Image.fromarray(overlay(photograph, labels, palette)).save(out / f"{path.stem}_overlay.png")
-        print(f"{path} -> {out / path.stem}.png, {path.stem}_overlay.png")
+    for path, photograph, labels in predictions(predictor, targets):
+        labels_path, overlay_path = targets[path]
+        write_palette_png(labels_path, labels, palette)
+        Image.fromarray(overlay(photograph, labels, palette)).save(overlay_path)
+        print(f"{path} -> {labels_path}, {overlay_path.name}")
 
 
 def export(run: Annotated[Path, tyro.conf.Positional], out: Path, size: tuple[int, int]) -> None:

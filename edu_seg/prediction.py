@@ -115,16 +115,11 @@ class Predictor:
 def image_files(paths: Iterable[Path]) -> list[Path]:
     """The files themselves, and the images in folders among them, frame 2 before frame 10.
 
-    Raises FileNotFoundError for a folder without images and ValueError where two would be written under one name.
+    Raises FileNotFoundError for a folder without images.
     """
     files: list[Path] = []
     for path in paths:
         files += _images_in(path) if path.is_dir() else [path]
-    seen: dict[str, Path] = {}
-    for path in files:
-        if path.stem in seen:
-            raise ValueError(f"{seen[path.stem]} and {path} would both be written to {path.stem}.png: predict them one at a time.")
-        seen[path.stem] = path
     return files
 
 
@@ -133,6 +128,29 @@ def _images_in(folder: Path) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"{folder}: no image in this folder ({', '.join(IMAGE_SUFFIXES)}).")
     return sorted(found, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+
+
+def output_files(files: Iterable[Path], out: Path) -> dict[Path, tuple[Path, Path]]:
+    """Where each file's labels (NAME.png) and overlay (NAME_overlay.png) go in the folder `out`.
+
+    Raises ValueError where one of them would replace an image that is to be predicted, or two would be written under one name.
+    """
+    targets = {path: (out / f"{path.stem}.png", out / f"{path.stem}_overlay.png") for path in files}
+    inputs = {_identity(path): path for path in targets if path.exists()}
+    writers: dict[Path, Path] = {}
+    for path, target in ((path, target) for path, both in targets.items() for target in both):
+        if target in writers:
+            raise ValueError(f"{writers[target]} and {path} would both be written to {target}: predict them into two folders (--out).")
+        writers[target] = path
+        if target.exists() and _identity(target) in inputs:
+            raise ValueError(f"{inputs[_identity(target)]} would be overwritten by its prediction: give --out another folder.")
+    return targets
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file a name leads to, by whatever links, and on a disk that takes a.PNG for a.png."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def read_photograph(path: Path) -> UInt8[ndarray, "H W 3"]:

@@ -95,13 +95,13 @@ def test_predict_writes_a_palette_png_and_an_overlay(trained: Path, tmp_path: Pa
 def test_predict_at_the_training_size_is_what_training_scored(trained: Path, tmp_path: Path) -> None:
     image, _ = presets.labelled_set(SMALL, None, "val")[0]
     Image.fromarray((image * 255).round().byte().permute(1, 2, 0).numpy()).save(tmp_path / "scene.png")
-    main(["predict", str(trained), str(tmp_path / "scene.png"), "--out", str(tmp_path), "--device", "cpu"])
+    main(["predict", str(trained), str(tmp_path / "scene.png"), "--out", str(tmp_path / "out"), "--device", "cpu"])
     checkpoint = load_checkpoint(find_checkpoint(trained))
     model = PRESETS["shapes-cpu"].build(len(Shapes.classes))
     model.load_state_dict(checkpoint.model)
     with torch.inference_mode():
         scored = model.eval()(presets.evaluation_set(presets.labelled_set(SMALL, None, "val"))[0][0][None]).argmax(1)[0].numpy()
-    with Image.open(tmp_path / "scene.png") as labels:
+    with Image.open(tmp_path / "out" / "scene.png") as labels:
         assert (np.array(labels) == scored).mean() > 0.99  # the file has 8 bits a channel
 
 
@@ -121,9 +121,12 @@ def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert "split = 'test'" in fails(capsys, "evaluate", trained, "--split", "test")
     assert "no such image" in fails(capsys, "predict", trained, tmp_path / "gone.png", "--out", tmp_path)
     (tmp_path / "text.png").write_text("no image")
-    assert "text.png: truncated or not an image" in fails(capsys, "predict", trained, tmp_path / "text.png", "--out", tmp_path)
+    assert "text.png: truncated or not an image" in fails(capsys, "predict", trained, tmp_path / "text.png", "--out", tmp_path / "out")
     Image.new("I;16", (4, 4)).save(tmp_path / "deep.png")
-    assert "8 bits" in fails(capsys, "predict", trained, tmp_path / "deep.png", "--out", tmp_path)
+    assert "8 bits" in fails(capsys, "predict", trained, tmp_path / "deep.png", "--out", tmp_path / "out")
+    before = Image.new("RGB", (4, 4)).save(tmp_path / "photo.png") or (tmp_path / "photo.png").read_bytes()
+    assert "photo.png would be overwritten" in fails(capsys, "predict", trained, tmp_path / "photo.png", "--out", tmp_path)
+    assert (tmp_path / "photo.png").read_bytes() == before
     assert "both be written" in fails(capsys, "predict", trained, tmp_path / "a.png", tmp_path / "a.jpg", "--out", tmp_path)
     assert "fcn32s-voc: train that first" in fails(
         capsys, "train", "--preset", "fcn16s-voc", "--data", _voc(tmp_path), "--run", tmp_path / "r"

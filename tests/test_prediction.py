@@ -14,7 +14,7 @@ from edu_seg import models, presets
 from edu_seg.__main__ import main
 from edu_seg.crf import DenseCRF
 from edu_seg.models.fcn import FCN
-from edu_seg.prediction import Inference, Predictor, export_program, image_files, predictions
+from edu_seg.prediction import Inference, Predictor, export_program, image_files, output_files, predictions
 
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
 
@@ -77,8 +77,32 @@ def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no image in this folder"):
         image_files([tmp_path / "empty"])
-    with pytest.raises(ValueError, match="both be written"):
-        image_files([tmp_path / "film", save(tmp_path / "frame9.jpg")])
+
+
+def test_each_prediction_has_a_file_of_its_own(tmp_path: Path) -> None:
+    files, out = [save(tmp_path / "a.jpg"), save(tmp_path / "b.png")], tmp_path / "out"
+    assert output_files(files, out) == {path: (out / f"{path.stem}.png", out / f"{path.stem}_overlay.png") for path in files}
+    assert not out.exists()
+    for other in ("deeper/b.jpg", "b_overlay.tif"):
+        with pytest.raises(ValueError, match=r"b\.png and .* would both be written to .*out/b(_overlay)?\.png"):
+            output_files([*files, save(tmp_path / other)], out)
+
+
+@pytest.mark.parametrize("name", ["scene.png", "scene_overlay.png"])
+@pytest.mark.parametrize("by", ["name", "another path", "link", "hard link"])
+def test_no_image_is_replaced_by_its_prediction(tmp_path: Path, name: str, by: str) -> None:
+    """Whichever way the folder of the results leads to a photograph, it is seen before anything is computed."""
+    photograph, out = save(tmp_path / "photos" / name), tmp_path / "photos"
+    if by == "another path":
+        out = tmp_path / "photos" / ".." / "photos"
+    if by.endswith("link"):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / name).hardlink_to(photograph) if by == "hard link" else (out / name).symlink_to(photograph)
+    other = save(tmp_path / "elsewhere" / "scene.jpg")
+    with pytest.raises(ValueError, match=rf"photos/{name} would be overwritten by its prediction: give --out another folder"):
+        output_files([other, photograph] if name == "scene_overlay.png" else [photograph], out)
+    assert list(output_files([other], out)) == [other]
 
 
 def test_one_image_is_in_memory_at_a_time(tmp_path: Path) -> None:
