@@ -241,7 +241,8 @@ def predict(
     """Segment images: for each a palette PNG of the classes (NAME.png) and an overlay (NAME_overlay.png).
 
     Args:
-        run: A run's folder (its best checkpoint) or a checkpoint file.
+        run: A run's folder (its best checkpoint), a checkpoint file, or a program that `export` wrote (NAME.pt2; only one that you trust,
+            since it is run), which slides over the image as a window of its own size.
         images: Image files of any size, and folders of them, such as the frames of a film; greyscale and transparent ones become RGB.
         out: The folder to write to.
         window: Slide a window of so many pixels squared over the image, instead of taking it whole.
@@ -255,12 +256,17 @@ def predict(
     from PIL import Image
 
     from edu_seg.datasets.files import overlay, write_palette_png
-    from edu_seg.prediction import Inference, Predictor, image_files, output_files, predictions
+    from edu_seg.prediction import PROGRAM_SUFFIX, Inference, Predictor, image_files, output_files, predictions
     from edu_seg.training import make_accelerator
 
     targets = output_files(image_files(images), out)
-    predictor, checkpoint = Predictor.of_run(run, make_accelerator(device).device, Inference(window, overlap, scales, mirror, crf))
-    palette = np.array(checkpoint.config["palette"], np.uint8)
+    inference, place = Inference(window, overlap, scales, mirror, crf), make_accelerator(device).device
+    if run.suffix == PROGRAM_SUFFIX:
+        predictor, config = Predictor.of_program(run, place, inference)
+    else:
+        predictor, checkpoint = Predictor.of_run(run, place, inference)
+        config = checkpoint.config
+    palette = np.array(config["palette"], np.uint8)
     out.mkdir(parents=True, exist_ok=True)
     for path, photograph, labels in predictions(predictor, targets):
         labels_path, overlay_path = targets[path]
@@ -270,17 +276,17 @@ def predict(
 
 
 def export(run: Annotated[Path, tyro.conf.Positional], out: Path, size: tuple[int, int]) -> None:
-    """Write a trained model as a program of torch.export, for use without this package.
+    """Write a trained model as a program of torch.export, for use without this package (or by `predict`).
 
     Args:
         run: A run's folder (its best checkpoint) or a checkpoint file.
-        out: The file to write, such as model.pt2.
+        out: The file to write, such as model.pt2; not written where its logits would differ from the model's by more than 1e-5.
         size: Height and width of the images that it takes: RGB, normalised as in training.
     """
     from edu_seg.prediction import export_program, load_trained
 
-    model, _ = load_trained(run)
-    difference = export_program(model, size, out)
+    model, checkpoint = load_trained(run)
+    difference = export_program(model, size, out, checkpoint.config)
     print(f"{out}: images (1, 3, {size[0]}, {size[1]}) -> logits; read back, it differs from the model by at most {difference:.1e}")
 
 

@@ -1,9 +1,13 @@
 """From a trained run to the labels of a photograph, a folder of them or the frames of a film, one image at a time."""
 
 import copy
+import io
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +19,12 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from PIL import Image, ImageOps
 from torch import Tensor, nn
+from torch.export.passes import move_to_device_pass
 
 from edu_seg import models
 from edu_seg.crf import DenseCRF
 from edu_seg.datasets.transforms import evaluation_transform
+from edu_seg.files import write_atomically
 from edu_seg.inference import multi_scale, sliding_window
 from edu_seg.training import Checkpoint, find_checkpoint, load_checkpoint
 
@@ -42,11 +48,11 @@ def load_trained(run_or_checkpoint: Path) -> tuple[nn.Module, Checkpoint]:
 
 @dataclass(frozen=True)
 class Inference:
-    """How an image is tested. window: pixels of a sliding window's side, for images larger than the crops of training; None: the image as a
-    whole. scales, mirror: means over scaled and mirrored images. crf: DenseCRF with its authors' widths and weights on top.
+    """How an image is tested. window: pixels of a sliding window's side (or its height and width), for images larger than the crops of
+    training; None: the image as a whole. scales, mirror: means over scaled and mirrored images. crf: DenseCRF with its authors' widths and weights on top.
     """
 
-    window: int | None = None
+    window: int | tuple[int, int] | None = None
     overlap: float = 1 / 3
     scales: tuple[float, ...] = (1.0,)
     mirror: bool = False
@@ -92,6 +98,17 @@ class Predictor:
     def of_run(cls, run_or_checkpoint: Path, device: torch.device, inference: Inference) -> "tuple[Predictor, Checkpoint]":
         model, checkpoint = load_trained(run_or_checkpoint)
         return cls(model.to(device), checkpoint.config["data"]["size"], inference), checkpoint
+
+    @classmethod
+    def of_program(cls, path: Path, device: torch.device, inference: Inference) -> "tuple[Predictor, dict[str, Any]]":
+        """The predictor of an exported program, whose size is the window that slides over a photograph, and its run's configuration."""
+        if inference.window is not None:
+            raise ValueError(
+                f"{path}: a program takes images of one size, which is its window; leave the other one ({inference.window}) out."
+            )
+        program, config = load_program(path, device)
+        height, width = config["program_size"]
+        return cls(program, config["data"]["size"], replace(inference, window=(height, width))), config
 
     @torch.inference_mode()
     def logits(self, photograph: UInt8[ndarray, "H W 3"]) -> Float[Tensor, "1 K H W"]:
@@ -173,15 +190,60 @@ def predictions(predictor: Predictor, files: Iterable[Path]) -> Iterator[tuple[P
         yield path, photograph, predictor(photograph)
 
 
-def export_program(model: nn.Module, size: tuple[int, int], path: Path) -> float:
+PROGRAM_SUFFIX = ".pt2"
+RUN_FILE = "edu_seg.json"
+"""Inside a program, what its run says of the images and the classes."""
+PROGRAM_TOLERANCE = 1e-5
+
+
+def export_program(model: nn.Module, size: tuple[int, int], path: Path, config: Mapping[str, Any] | None = None) -> float:
     """Writes `model` for images (1, 3, height, width) as a program of `torch.export`, which runs without this package.
 
-    Returns the largest difference of its logits, read back from the file, from the model's on noise.
+    config: of the run, for `load_program`. Returns the largest difference of the program's logits, as the file holds it, from the model's
+    on noise. Raises ArithmeticError, and writes nothing, where that is above 1e-5 (of the largest logit, if that is above 1), and
+    ValueError for a file that is not to end in .pt2.
     """
+    if path.suffix != PROGRAM_SUFFIX:
+        raise ValueError(f"{path}: a program's file must end in {PROGRAM_SUFFIX}.")
     draw = torch.Generator().manual_seed(0)
     images: tuple[Any, ...] = (torch.randn(1, 3, *size, generator=draw),)
     plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # as the file stores weights
+    buffer = io.BytesIO()
     with torch.no_grad():
-        torch.export.save(torch.export.export(plain, images), path)
-        made = torch.export.load(path).module()(*images)
-        return float((made - model(*images)).abs().max())
+        about = None if config is None else {RUN_FILE: json.dumps(dict(config) | {"program_size": size})}
+        torch.export.save(torch.export.export(plain, images), buffer, extra_files=about)
+        buffer.seek(0)
+        made, wanted = torch.export.load(buffer).module()(*images), model(*images)
+    difference, bound = float((made - wanted).abs().max()), PROGRAM_TOLERANCE * max(1.0, float(wanted.abs().max()))
+    if not difference <= bound:  # nan is not
+        raise ArithmeticError(f"{path}: not written, since the program's logits differ from the model's by {difference:.1e} > {bound:.1e}.")
+    write_atomically(path, buffer.getvalue())
+    return difference
+
+
+def load_program(path: Path, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
+    """A program that `export_program` wrote with a `config`, on the device, and that configuration with "program_size" (height, width).
+
+    To load a program is to run what is in it: take only those that you trust. Raises FileNotFoundError, OSError for a damaged file, and
+    ValueError, before anything is run, for a program of other origin.
+    """
+    config = _program_config(path)
+    try:
+        program = torch.export.load(io.BytesIO(path.read_bytes()))
+    except Exception as error:  # anything from KeyError to RuntimeError
+        raise OSError(f"{path}: damaged, or of another version of PyTorch ({error}); export it again.") from error
+    return move_to_device_pass(program, device).module(), config
+
+
+def _program_config(path: Path) -> dict[str, Any]:
+    """What `export_program` has put into the file beside the program."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(f"/{RUN_FILE}"):
+                    return json.loads(archive.read(name))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such program.") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise OSError(f"{path}: damaged or not a program ({error}); export it again.") from error
+    raise ValueError(f"{path}: does not say which classes it knows; only programs of `python -m edu_seg export` can be used here.")

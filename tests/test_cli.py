@@ -124,9 +124,10 @@ def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert "text.png: truncated or not an image" in fails(capsys, "predict", trained, tmp_path / "text.png", "--out", tmp_path / "out")
     Image.new("I;16", (4, 4)).save(tmp_path / "deep.png")
     assert "8 bits" in fails(capsys, "predict", trained, tmp_path / "deep.png", "--out", tmp_path / "out")
-    before = Image.new("RGB", (4, 4)).save(tmp_path / "photo.png") or (tmp_path / "photo.png").read_bytes()
+    Image.new("RGB", (4, 4), (9, 9, 9)).save(tmp_path / "photo.png")
     assert "photo.png would be overwritten" in fails(capsys, "predict", trained, tmp_path / "photo.png", "--out", tmp_path)
-    assert (tmp_path / "photo.png").read_bytes() == before
+    with Image.open(tmp_path / "photo.png") as photo:
+        assert photo.getpixel((0, 0)) == (9, 9, 9)
     assert "both be written" in fails(capsys, "predict", trained, tmp_path / "a.png", tmp_path / "a.jpg", "--out", tmp_path)
     assert "fcn32s-voc: train that first" in fails(
         capsys, "train", "--preset", "fcn16s-voc", "--data", _voc(tmp_path), "--run", tmp_path / "r"

@@ -125,6 +125,56 @@ def test_a_program_gives_what_the_model_gives(tmp_path: Path, name: str) -> None
         torch.testing.assert_close(again, model(images), atol=1e-5, rtol=0)
 
 
+class Unlike(Local):
+    """Its logits are others in a program than outside."""
+
+    def __init__(self, scale: float, difference: float) -> None:
+        super().__init__()
+        self.scale, self.difference = scale, difference
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scale * super().forward(images) + (self.difference if torch.compiler.is_compiling() else 0.0)
+
+
+@pytest.mark.parametrize(("scale", "difference"), [(1, 1e-3), (1, float("nan")), (1e4, 1.0)])
+def test_a_program_that_differs_is_not_written(tmp_path: Path, scale: float, difference: float) -> None:
+    with pytest.raises(ArithmeticError, match=r"net\.pt2: not written, since the program's logits differ from the model's by (1\.0e|nan)"):
+        export_program(Unlike(scale, difference), (8, 12), tmp_path / "net.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_rounding_makes_of_large_logits_is_no_difference(tmp_path: Path) -> None:
+    assert export_program(Unlike(1e6, 0.5), (8, 12), tmp_path / "net.pt2") >= 0.5
+    with pytest.raises(ValueError, match=r"net\.zip: a program's file must end in \.pt2"):
+        export_program(Local(), (8, 12), tmp_path / "net.zip")
+
+
+CONFIG = {"data": {"size": None}, "palette": [[0, 0, 0]] * 4}
+
+
+def test_a_program_slides_over_photographs_of_any_size(tmp_path: Path) -> None:
+    export_program(Local(), (24, 32), tmp_path / "net.pt2", CONFIG)
+    cpu, inference = torch.device("cpu"), Inference(scales=(0.5, 1.0), mirror=True)
+    predictor, config = Predictor.of_program(tmp_path / "net.pt2", cpu, inference)
+    torch.testing.assert_close(predictor.logits(PHOTOGRAPH), Predictor(Local(), inference=inference).logits(PHOTOGRAPH))
+    assert config == CONFIG | {"program_size": [24, 32]}
+    with pytest.raises(ValueError, match=r"its window; leave the other one \(16\) out"):
+        Predictor.of_program(tmp_path / "net.pt2", cpu, Inference(window=16))
+
+
+def test_programs_that_cannot_be_used(tmp_path: Path) -> None:
+    path, cpu = tmp_path / "net.pt2", torch.device("cpu")
+    with pytest.raises(FileNotFoundError, match=r"net\.pt2: no such program"):
+        Predictor.of_program(path, cpu, Inference())
+    export_program(Local(), (8, 12), path)
+    with pytest.raises(ValueError, match=r"net\.pt2: does not say which classes it knows"):
+        Predictor.of_program(path, cpu, Inference())
+    export_program(Local(), (8, 12), path, CONFIG)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(OSError, match=r"net\.pt2: damaged or not a program"):
+        Predictor.of_program(path, cpu, Inference())
+
+
 def test_the_commands(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     save(tmp_path / "film" / "frame2.png", (48, 32))
     save(tmp_path / "film" / "frame10.png", (48, 32))
@@ -135,7 +185,12 @@ def test_the_commands(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     ]
     assert "overlap" in fails(capsys, "predict", trained, tmp_path / "film", "--out", tmp_path, "--window", 24, "--overlap", 1)
     assert main(["export", str(trained), "--out", str(tmp_path / "net.pt2"), "--size", "32", "48"]) == 0
-    assert (tmp_path / "net.pt2").stat().st_size > 10_000
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "net.pt2"), str(tmp_path / "film"), "--out", str(tmp_path / "same"), "--device", "cpu"]) == 0
+    assert main(["predict", str(trained), str(tmp_path / "film"), "--out", str(tmp_path / "plain"), "--device", "cpu"]) == 0
+    for path in (tmp_path / "plain").iterdir():
+        with Image.open(path) as one, Image.open(tmp_path / "same" / path.name) as other:
+            assert (np.array(one) == np.array(other)).all()
 
 
 def test_scoring_takes_windows_and_scales(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
