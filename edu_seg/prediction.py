@@ -49,7 +49,8 @@ def load_trained(run_or_checkpoint: Path) -> tuple[nn.Module, Checkpoint]:
 @dataclass(frozen=True)
 class Inference:
     """How an image is tested. window: pixels of a sliding window's side (or its height and width), for images larger than the crops of
-    training; None: the image as a whole. scales, mirror: means over scaled and mirrored images. crf: DenseCRF with its authors' widths and weights on top.
+    training; None: the image as a whole. scales, mirror: means over scaled and mirrored images. crf: DenseCRF with its authors' widths and
+    weights on top.
     """
 
     window: int | tuple[int, int] | None = None
@@ -103,9 +104,7 @@ class Predictor:
     def of_program(cls, path: Path, device: torch.device, inference: Inference) -> "tuple[Predictor, dict[str, Any]]":
         """The predictor of an exported program, whose size is the window that slides over a photograph, and its run's configuration."""
         if inference.window is not None:
-            raise ValueError(
-                f"{path}: a program takes images of one size, which is its window; leave the other one ({inference.window}) out."
-            )
+            raise ValueError(f"{path}: a program takes images of one size, which is its window; leave {inference.window} out.")
         program, config = load_program(path, device)
         height, width = config["program_size"]
         return cls(program, config["data"]["size"], replace(inference, window=(height, width))), config

@@ -1,5 +1,6 @@
 """Testing at several scales and window by window: what must come out of models whose answer is known."""
 
+import gc
 from functools import partial
 from itertools import pairwise
 
@@ -54,6 +55,42 @@ def test_means_of_probabilities_by_hand() -> None:
 def test_tiny_images_and_certain_models() -> None:
     assert multi_scale(pixelwise, images_of(1, 3, 1, 1)).isfinite().all()
     assert multi_scale(lambda images: 1e6 * pixelwise(images), images_of(1, 3, 5, 5)).isfinite().all()
+
+
+def test_the_mean_of_many_scales_is_that_of_all_of_them_at_once() -> None:
+    """A running sum rounds otherwise than a sum over a stack: no more than that."""
+    net, images, scales = padded_conv(), images_of(2, 3, 9, 14), (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    stack = []
+    for scale in scales:
+        scaled = F.interpolate(images, (max(1, round(9 * scale)), max(1, round(14 * scale))), mode="bilinear")
+        for probs in (net(scaled).softmax(1), net(scaled.flip(3)).softmax(1).flip(3)):
+            stack.append(F.interpolate(probs, (9, 14), mode="bilinear"))
+    torch.testing.assert_close(multi_scale(net, images, scales), torch.stack(stack).mean(0).log(), atol=1e-12, rtol=0)
+
+
+def maps_held(scales: tuple[float, ...]) -> int:
+    """The most maps of the images' size and the model's classes that are in memory whenever the model is called."""
+    held = []
+
+    def note(images: Tensor) -> Tensor:
+        held.append(sum(type(found) is Tensor and found.shape == (1, 2, 23, 31) for found in gc.get_objects()))
+        return pixelwise(images)
+
+    multi_scale(note, images_of(1, 3, 23, 31), scales)
+    assert len(held) == 2 * len(scales)
+    return max(held)
+
+
+def test_more_scales_hold_no_more_maps() -> None:
+    assert maps_held((1.0, 1.0)) == maps_held((1.0,) * 12) == 1
+
+
+def test_a_mean_over_scales_can_be_learned_through() -> None:
+    net, images = padded_conv(), images_of(1, 3, 6, 8)
+    multi_scale(net, images, (1.0, 0.5, 1.5)).sum().backward()
+    assert isinstance(net, nn.Conv2d)
+    assert net.weight.grad is not None
+    assert net.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("scales", [(), (1.0, 0.0), (-1.0,)])

@@ -144,7 +144,7 @@ def test_a_program_that_differs_is_not_written(tmp_path: Path, scale: float, dif
 
 
 def test_what_rounding_makes_of_large_logits_is_no_difference(tmp_path: Path) -> None:
-    assert export_program(Unlike(1e6, 0.5), (8, 12), tmp_path / "net.pt2") >= 0.5
+    assert 3 < export_program(Unlike(1e6, 4.0), (8, 12), tmp_path / "net.pt2") < 5
     with pytest.raises(ValueError, match=r"net\.zip: a program's file must end in \.pt2"):
         export_program(Local(), (8, 12), tmp_path / "net.zip")
 
@@ -158,7 +158,7 @@ def test_a_program_slides_over_photographs_of_any_size(tmp_path: Path) -> None:
     predictor, config = Predictor.of_program(tmp_path / "net.pt2", cpu, inference)
     torch.testing.assert_close(predictor.logits(PHOTOGRAPH), Predictor(Local(), inference=inference).logits(PHOTOGRAPH))
     assert config == CONFIG | {"program_size": [24, 32]}
-    with pytest.raises(ValueError, match=r"its window; leave the other one \(16\) out"):
+    with pytest.raises(ValueError, match=r"its window; leave 16 out"):
         Predictor.of_program(tmp_path / "net.pt2", cpu, Inference(window=16))
 
 
