@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.export.passes import move_to_device_pass
 
 from edu_seg import models
 from edu_seg.crf import DenseCRF
+from edu_seg.datasets.files import read_image
 from edu_seg.datasets.transforms import evaluation_transform
 from edu_seg.files import write_atomically
 from edu_seg.inference import multi_scale, sliding_window
@@ -169,23 +169,13 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def read_photograph(path: Path) -> UInt8[ndarray, "H W 3"]:
-    """An image file in RGB, turned upright. Raises ValueError for what has no eight-bit colours, OSError for what is no whole image."""
-    try:
-        with Image.open(path) as file:
-            if file.mode.startswith(("I", "F")):
-                raise ValueError(f"{path}: mode {file.mode}, more than 8 bits a channel: save it as 8-bit RGB or greyscale first.")
-            return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such image.") from None
-    except (OSError, SyntaxError) as error:
-        raise OSError(f"{path}: truncated or not an image ({error}).") from error
-
-
 def predictions(predictor: Predictor, files: Iterable[Path]) -> Iterator[tuple[Path, ndarray, ndarray]]:
-    """(file, photograph, labels) of one file after the other: however many there are, one is in memory."""
+    """(file, photograph, labels) of one file after the other: however many there are, one is in memory.
+
+    Photographs are turned upright, as their cameras marked them. Raises as `read_image` does.
+    """
     for path in files:
-        photograph = read_photograph(path)
+        photograph = read_image(path, upright=True)
         yield path, photograph, predictor(photograph)
 
 

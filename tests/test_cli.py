@@ -119,7 +119,7 @@ def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert str(tmp_path / "gone") in fails(capsys, "train", "--preset", "camvid-cpu", "--data", tmp_path / "gone")
     assert "neither a checkpoint nor a run" in fails(capsys, "evaluate", tmp_path / "gone")
     assert "split = 'test'" in fails(capsys, "evaluate", trained, "--split", "test")
-    assert "no such image" in fails(capsys, "predict", trained, tmp_path / "gone.png", "--out", tmp_path)
+    assert "gone.png: no such file" in fails(capsys, "predict", trained, tmp_path / "gone.png", "--out", tmp_path)
     (tmp_path / "text.png").write_text("no image")
     assert "text.png: truncated or not an image" in fails(capsys, "predict", trained, tmp_path / "text.png", "--out", tmp_path / "out")
     Image.new("I;16", (4, 4)).save(tmp_path / "deep.png")

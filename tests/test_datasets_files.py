@@ -90,6 +90,14 @@ def test_missing_image(tmp_path):
         files.read_image(tmp_path / "nowhere.jpg")
 
 
+@pytest.mark.parametrize("read", [files.read_image, files.read_labels])
+def test_enormous_images_are_named(photo, monkeypatch, read):
+    """PIL's guard against a small file that fills the memory raises what is neither OSError nor ValueError."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(OSError, match=r"photo\.jpg: refused for its size \(.* exceeds limit of 20 pixels.*\); scale it down or cut it"):
+        read(photo)
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
 def test_photographs_of_more_than_eight_bits(tmp_path, mode):
     Image.new(mode, (4, 3)).save(tmp_path / "deep.tif")

@@ -158,6 +158,14 @@ def test_a_damaged_photograph(root: Path) -> None:
         MaskFolder(root)[0]
 
 
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_an_enormous_file(root: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (90, 90)).save(root / folder / "p1.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)
+    with pytest.raises(OSError, match=rf"{folder}/p1\.png: refused for its size"):
+        MaskFolder(root)[0]
+
+
 # Masks of indices
 
 

@@ -110,8 +110,21 @@ def test_one_image_is_in_memory_at_a_time(tmp_path: Path) -> None:
     stream = predictions(Predictor(Local()), files)
     next(stream)
     files[1].unlink()  # not read yet
-    with pytest.raises(FileNotFoundError, match=r"1\.png: no such image"):
+    with pytest.raises(FileNotFoundError, match=r"1\.png: no such file"):
         next(stream)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_photographs_are_turned_as_their_cameras_say(tmp_path: Path, suffix: str) -> None:
+    path, exif = tmp_path / f"turned.{suffix}", Image.Exif()
+    exif[0x0112] = 6  # shown a quarter turned to the right
+    left = Image.new("RGB", (32, 16), (200, 0, 0))
+    left.paste((0, 0, 200), (16, 0, 32, 16))
+    left.save(path, exif=exif)
+    ((_, photograph, labels),) = predictions(Predictor(Local()), [path])
+    assert photograph.shape == (32, 16, 3)
+    assert labels.shape == (32, 16)
+    assert [photograph[row, 8].argmax() for row in (4, 28)] == [0, 2]  # what was on the left is on top
 
 
 @pytest.mark.parametrize("name", ["fcn8s", "segnet_basic", "unet", "dilation8", "deeplab_v3_resnet50", "pspnet_resnet50"])

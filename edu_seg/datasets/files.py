@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, Integer, UInt8
 from numpy import ndarray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 IGNORE_INDEX = 255
@@ -64,7 +64,7 @@ def require_files(paths: Sequence[Path], list_path: Path) -> None:
         )
 
 
-def _decode(path: Path, modes: tuple[str, ...] | None = None) -> Image.Image:
+def _decode(path: Path, modes: tuple[str, ...] | None = None, *, upright: bool = False) -> Image.Image:
     """Decode the whole file, so that a truncated one is found here and not as a grey stripe in training."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise RuntimeError(f"{path}: PIL's LOAD_TRUNCATED_IMAGES is on, so a broken file would pass unseen; set it to False")
@@ -74,16 +74,21 @@ def _decode(path: Path, modes: tuple[str, ...] | None = None) -> Image.Image:
         with Image.open(path) as image:
             if modes is None or image.mode in modes:
                 image.load()
-            return image
+            return ImageOps.exif_transpose(image) if upright else image
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; copy it into place") from None
+        raise FileNotFoundError(f"{path}: no such file; correct its name or copy it into place") from None
+    except Image.DecompressionBombError as error:
+        raise OSError(f"{path}: refused for its size ({str(error).rstrip('.')}); scale it down or cut it into pieces") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL's ways of saying that a file is broken
-        raise OSError(f"{path}: truncated or not an image ({error}); copy the file again from the published set") from error
+        raise OSError(f"{path}: truncated or not an image ({error}); copy the file again from where it came") from error
 
 
-def read_image(path: StrPath) -> UInt8[ndarray, "H W 3"]:
-    """A photograph as RGB. Raises OSError naming a truncated or foreign file, ValueError for one of more than 8 bits a channel."""
-    image = _decode(Path(path))
+def read_image(path: StrPath, *, upright: bool = False) -> UInt8[ndarray, "H W 3"]:
+    """A photograph as RGB; upright: turned as its camera says that it is to be shown.
+
+    Raises OSError naming a file that is missing, truncated, foreign or enormous, ValueError for one of more than 8 bits a channel.
+    """
+    image = _decode(Path(path), upright=upright)
     if image.mode.startswith(("I", "F")):  # PIL would make white of all above 255
         raise ValueError(f"{path}: mode {image.mode}, more than 8 bits a channel: save it as 8-bit RGB or greyscale first")
     return np.array(image.convert("RGB"))  # a copy: torch warns of what it cannot write to

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jaxtyping import UInt8
 from numpy import ndarray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from edu_seg.datasets.class_table import ClassTable, read_class_table
 from edu_seg.datasets.files import Number, StrPath, data_folder, read_image, read_lines
@@ -104,7 +104,7 @@ def read_upright(path: Path) -> UInt8[ndarray, "H W 3"]:
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(ORIENTATION, 1) != 1
-    except (OSError, SyntaxError, UnidentifiedImageError):
+    except (OSError, SyntaxError, Image.DecompressionBombError):
         turned = False  # what is wrong with it, read_image says
     if turned:
         raise ValueError(
