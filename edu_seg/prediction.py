@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -50,7 +49,7 @@ def load_trained(run_or_checkpoint: Path) -> tuple[nn.Module, Checkpoint]:
 class Inference:
     """How an image is tested. window: pixels of a sliding window's side (or its height and width), for images larger than the crops of
     training; None: the image as a whole. scales, mirror: means over scaled and mirrored images. crf: DenseCRF with its authors' widths and
-    weights on top.
+    weights on top. mixed_precision: what the net computes in, where it bears it; its logits come back in the images' own type.
     """
 
     window: int | tuple[int, int] | None = None
@@ -58,14 +57,23 @@ class Inference:
     scales: tuple[float, ...] = (1.0,)
     mirror: bool = False
     crf: bool = False
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 
     def around(self, model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The model, window by window and scale by scale: images (N, 3, H, W) -> logits (N, K, H, W)."""
+        if self.mixed_precision != "no":
+            model = partial(_in_precision, model, {"bf16": torch.bfloat16, "fp16": torch.float16}[self.mixed_precision])
         if self.window is not None:
             model = partial(sliding_window, model, window=self.window, overlap=self.overlap)
         if self.mirror or self.scales != (1.0,):
             model = partial(multi_scale, model, scales=self.scales, mirror=self.mirror)
         return model
+
+
+def _in_precision(model: Callable[[Tensor], Tensor], precision: torch.dtype, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K H W"]:
+    """Logits in the images' type, so that means over windows and scales are not rounded."""
+    with torch.autocast(images.device.type, precision):
+        return model(images).to(images.dtype)
 
 
 class Tested(nn.Module):

@@ -172,6 +172,15 @@ def test_size_mismatch(voc):
         VOCSegmentation(voc)[0]
 
 
+def test_cache_reads_once(voc, sbd):
+    dataset = VOCSegmentation(voc, "train_aug", sbd, cache=True)
+    first = [dataset[index] for index in range(5)]
+    for folder in (voc / "JPEGImages", voc / "SegmentationClass", sbd / "img", sbd / "cls"):
+        for path in folder.iterdir():
+            path.write_bytes(b"")
+    assert all(torch.equal(a, b) for index in range(5) for a, b in zip(dataset[index], first[index], strict=True))
+
+
 def test_transform(voc):
     _, labels = VOCSegmentation(voc, transform=lambda image, labels: (image, labels + 1))[0]
     assert labels[1, 1] == 2

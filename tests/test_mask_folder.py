@@ -284,3 +284,16 @@ def test_a_preset_finds_it(root: Path) -> None:
     image, labels = labelled_set(DataSpec("folder", size=(4, 6)), str(root), "val")[0]
     assert (image.shape, labels.shape) == ((3, 4, 6), (4, 6))
     assert torch.equal(labels[::2, ::2], torch.from_numpy(INDICES).long())
+
+
+@pytest.mark.parametrize(("size", "cache", "kept"), [((4, 6), None, True), ((4, 6), False, False), (None, None, False), (None, True, True)])
+def test_resized_images_are_kept_in_memory(root: Path, size: tuple[int, int] | None, cache: bool | None, kept: bool) -> None:
+    dataset = labelled_set(DataSpec("folder", size=size), str(root), "val", cache=cache)
+    image, _ = dataset[0]
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"")
+    if kept:
+        assert torch.equal(dataset[0][0], image)
+    else:
+        with pytest.raises(OSError, match="truncated or not an image"):
+            dataset[0]

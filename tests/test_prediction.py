@@ -218,7 +218,45 @@ def test_scoring_takes_windows_and_scales(trained: Path, tmp_path: Path, monkeyp
         assert main(command) == 0
         assert seen == wanted
     inference = json.loads((tmp_path / "found.json").read_text())["inference"]
-    assert inference == {"window": None, "overlap": 1 / 3, "scales": [0.5, 1.0], "mirror": True, "crf": False}
+    assert inference == {"window": None, "overlap": 1 / 3, "scales": [0.5, 1.0], "mirror": True, "crf": False, "mixed_precision": "no"}
+
+
+def test_scoring_in_batches_by_workers_in_fewer_bits(
+    trained: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """More images at once and other processes to load them change no score; bf16 reaches the convolutions and is told of."""
+    seen: list[tuple[int, torch.dtype]] = []
+    real = FCN.forward
+
+    def watched(self: FCN, images: Tensor) -> Tensor:
+        logits = real(self, images)
+        seen.append((len(images), logits.dtype))
+        return logits
+
+    monkeypatch.setattr(FCN, "forward", watched)
+    command = ["evaluate", str(trained), "--device", "cpu", "--quiet"]
+    assert main(command) == 0
+    alone = capsys.readouterr().out
+    assert main([*command, "--batch-size", "2", "--num-workers", "1"]) == 0
+    assert capsys.readouterr().out == alone
+    assert seen == [(1, torch.float32)] * 3 + [(2, torch.float32), (1, torch.float32)]
+    seen.clear()
+    assert main([*command, "--mixed-precision", "bf16", "--result", str(tmp_path / "found.json")]) == 0
+    assert seen == [(1, torch.bfloat16)] * 3
+    assert json.loads((tmp_path / "found.json").read_text())["inference"]["mixed_precision"] == "bf16"
+    assert "--batch-size 0" in fails(capsys, *command, "--batch-size", "0")
+
+
+def test_fewer_bits_are_the_nets_alone() -> None:
+    """The mean over scales and the logits have the images' own precision."""
+    net = Local()
+    scores = Predictor(net, inference=Inference(16, mirror=True, mixed_precision="bf16")).logits(PHOTOGRAPH)
+    assert scores.dtype == torch.float32
+    exact = Predictor(net, inference=Inference(16, mirror=True)).logits(PHOTOGRAPH)
+    assert 0 < (scores - exact).abs().max() < 0.05
 
 
 def test_results_are_written_by_runs_and_read_into_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811

@@ -61,6 +61,7 @@ class VOCSegmentation(PairedFiles):
     sbd_root: SBD's folder (img/*.jpg, cls/*.mat, train.txt, val.txt), for "train_aug" only.
     transform: (image, labels) -> (image, labels), applied last.
     classes: the names of the classes, for other sets in the same layout; the first is usually the background.
+    cache: as of `CamVid`; a pair takes 0.7 MB or so.
 
     Building it checks that every listed file is there; a file is decoded, and its values checked, on access. Raises
     FileNotFoundError, OSError or ValueError naming the file and what to do.
@@ -74,6 +75,7 @@ class VOCSegmentation(PairedFiles):
         transform: Transform | None = None,
         *,
         classes: Sequence[str] = VOC_CLASSES,
+        cache: bool = False,
     ) -> None:
         if (split == "train_aug") != (sbd_root is not None):
             raise ValueError(
@@ -85,7 +87,7 @@ class VOCSegmentation(PairedFiles):
         pairs = self._voc_pairs("train" if sbd_root is not None else split)
         if sbd_root is not None:
             pairs += self._sbd_pairs(data_folder(sbd_root, "benchmark_RELEASE", SBD_SOURCE))
-        super().__init__(pairs, partial(read_voc_labels, num_classes=self.num_classes), transform=transform)
+        super().__init__(pairs, partial(read_voc_labels, num_classes=self.num_classes), transform=transform, cache=cache)
 
     def _list(self, split: str) -> Path:
         return self.root / "ImageSets" / "Segmentation" / f"{split}.txt"

@@ -126,22 +126,27 @@ def start_from(model: nn.Module, trained: nn.Module) -> None:
         model.load_state_dict(trained.state_dict())
 
 
-def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | None = None) -> LabelledSet:
-    """The set without transforms. `split`: train or val, or another list's name of a set on disk.
+def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | None = None, *, cache: bool | None = None) -> LabelledSet:
+    """The set without transforms. `split`: train or val, or another list's name of a set on disk. `cache`: decode all images now and keep
+    them in memory; None: CamVid's, and one's own where they are resized.
 
-    Raises FileNotFoundError where the data are not there; ValueError for an unknown kind or split.
+    Raises FileNotFoundError where the data are not there; ValueError for an unknown kind or split, or scenes that are to be cached.
     """
     if spec.kind == "shapes":
         if split not in ("train", "val"):
             raise ValueError(f"split = {split!r}: Shapes has train and val.")
+        if cache:
+            raise ValueError("cache: the scenes of Shapes are drawn, not decoded; leave it out.")
         part = ("train", "val").index(split)
         return Shapes(spec.counts[part], size=spec.size or 96, seed=part)
+    keep = cache if cache is not None else spec.kind == "camvid" or (spec.kind == "folder" and spec.size is not None)
     if spec.kind == "camvid":
-        return CamVid(root, split, spec.size, cache=spec.size is not None)
+        return CamVid(root, split, spec.size, cache=keep)
     if spec.kind == "voc":
-        return VOCSegmentation(root, "train_aug" if sbd_root and split == "train" else split, sbd_root if split == "train" else None)
+        with_sbd = sbd_root if split == "train" else None
+        return VOCSegmentation(root, "train_aug" if with_sbd else split, with_sbd, cache=keep)
     if spec.kind in ("cityscapes", "ade20k", "folder"):
-        return {"cityscapes": Cityscapes, "ade20k": ADE20K, "folder": MaskFolder}[spec.kind](root, split, size=spec.size)
+        return {"cityscapes": Cityscapes, "ade20k": ADE20K, "folder": MaskFolder}[spec.kind](root, split, size=spec.size, cache=keep)
     raise ValueError(f"data kind {spec.kind!r}: there are shapes, camvid and voc, and also cityscapes, ade20k and folder.")
 
 
