@@ -412,13 +412,18 @@ def _function(module: str, function: str) -> Any:
 
 
 def data(
-    name: Annotated[str | None, tyro.conf.Positional] = None, root: Path | None = None, download: bool = False, sample: int = 20
+    name: Annotated[str | None, tyro.conf.Positional] = None,
+    root: Path | None = None,
+    sbd: Path | None = None,
+    download: bool = False,
+    sample: int = 20,
 ) -> None:
     """Say where to get a data set, check the folder that it is in, or download it.
 
     Args:
         name: camvid, voc, sbd, cityscapes, ade20k, or folder for images and masks of your own; left out: list them.
         root: The set's folder [default: its usual name below the folder that EDU_SEG_DATA names].
+        sbd: SBD's folder, to check that it and VOC make up the usual 10,582 training images.
         download: Fetch the set into the folder first, if its terms allow; the same command goes on with what was interrupted.
         sample: Images of each list that are decoded for the check.
     """
@@ -440,7 +445,7 @@ def data(
     if download and (info.archive is None or checking.is_missing(info, folder)):
         with tqdm(unit="B", unit_scale=True, desc=info.name) as bar:
             checking.download(info, folder, bar.write, lambda done, total: _show(bar, done, total))
-    report = checking.check_folder(name, folder, sample)
+    report = checking.check_folder(name, folder, sample, sbd)
     print(report.to_text())
     if report.problems:
         raise ValueError(f"{folder}: what is wrong there ({len(report.problems)}) is listed above.")

@@ -126,6 +126,46 @@ def test_sbd_by_itself(above: bool, tmp_path: Path) -> None:
         SBD(tmp_path)
 
 
+def voc(root: Path, train: str, val: str) -> Path:
+    """VOC's layout: an image for each letter."""
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    for name in train + val:
+        Image.new("RGB", (4, 2)).save(root / "JPEGImages" / f"{name}.jpg")
+        Image.new("L", (4, 2)).save(root / "SegmentationClass" / f"{name}.png")
+    for split, names in {"train": train, "val": val}.items():
+        (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(names))
+    return root
+
+
+def sbd(root: Path, train: str, val: str) -> Path:
+    for name in ("img", "cls"):
+        (root / name).mkdir(parents=True)
+    for name in train + val:
+        Image.new("RGB", (4, 2)).save(root / "img" / f"{name}.jpg")
+        savemat(root / "cls" / f"{name}.mat", {"GTcls": {"Segmentation": np.ones((2, 4), np.uint8)}})
+    for split, names in {"train": train, "val": val}.items():
+        (root / f"{split}.txt").write_text("\n".join(names))
+    return root
+
+
+@pytest.mark.parametrize(("due", "problems"), [(5, []), (6, ["train_aug: 5 images where the published list has 6"])])
+def test_voc_and_sbd_together(
+    due: int, problems: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert SETS["voc"].with_sbd == 10_582
+    monkeypatch.setitem(SETS, "voc", replace(SETS["voc"], counts={"train": 2, "val": 2}, with_sbd=due))
+    folders = voc(tmp_path / "voc", "ab", "cd"), sbd(tmp_path / "sbd", "bcx", "dyz")
+    assert check_folder("voc", folders[0], sbd_root=folders[1]).problems == problems  # a, b, x, y, z: neither c nor d
+    command = ["data", "voc", "--root", str(folders[0]), "--sbd", str(folders[1])]
+    assert main(command) == (2 if problems else 0)
+    assert ["train_aug", "5", str(due), "5"] in [line.split()[:4] for line in capsys.readouterr().out.splitlines()]
+    assert main(["data", "camvid", "--root", str(tmp_path), "--sbd", str(folders[1])]) == 2
+    assert "SBD adds to voc, not to camvid" in capsys.readouterr().err
+    (folders[1] / "cls" / "z.mat").unlink()
+    assert any("z.mat: listed in" in problem for problem in check_folder("voc", folders[0], sbd_root=folders[1]).problems)
+
+
 def test_own_data_have_no_counts_to_meet(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()

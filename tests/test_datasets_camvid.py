@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from edu_seg.datasets import CamVid
+from edu_seg.presets import DataSpec, labelled_set
 
 REAL = Path(os.environ.get("EDU_SEG_DATA", "")) / "CamVid"
 real = pytest.mark.skipif(
@@ -87,6 +88,20 @@ def test_cache_reads_once(root):
         assert torch.equal(cached[i][1], first[i][1])
     with pytest.raises(OSError, match=r"0\.png: truncated"):
         plain[0]
+
+
+@pytest.mark.parametrize("size", [None, (6, 8)])
+def test_presets_keep_it_in_memory_unless_told_otherwise(root, size):
+    spec = DataSpec("camvid", size=size)
+    kept, read = labelled_set(spec, str(root), "train"), labelled_set(spec, str(root), "train", cache=False)
+    first = kept[0]
+    for path in root.glob("train/*"):
+        path.write_bytes(b"")
+    assert torch.equal(kept[0][0], first[0])
+    with pytest.raises(OSError, match=r"0\.png: truncated"):
+        read[0]
+    with pytest.raises(ValueError, match="cache: the scenes of Shapes are drawn"):
+        labelled_set(DataSpec("shapes", counts=(1, 1)), None, "train", cache=True)
 
 
 def test_transform(root):

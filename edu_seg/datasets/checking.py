@@ -14,6 +14,7 @@ from edu_seg.datasets.fetching import Progress, fetch
 from edu_seg.datasets.files import IGNORE_INDEX, StrPath, data_folder, read_labels
 from edu_seg.datasets.published import SETS, OnDisk, SetInfo, get_set
 from edu_seg.datasets.unpacking import unpack
+from edu_seg.datasets.voc import VOCSegmentation
 
 UNSEEN_NAMED = 5
 """Up to so many classes that no pixel of the sample has are named."""
@@ -61,29 +62,34 @@ class FolderReport:
         return "\n".join([f"{self.info.title}, in {self.root}", *table, *marked, *([] if self.problems else ["no problem found"])])
 
 
-def check_folder(name: str, root: StrPath, sample: int = 20) -> FolderReport:
+def check_folder(name: str, root: StrPath, sample: int = 20, sbd_root: StrPath | None = None) -> FolderReport:
     """Check that `root` holds the set `name` of `published.SETS`, or for "folder" that one's own data can be used.
 
     The lists and their files are checked whole; of each list `sample` pairs, evenly spread, are decoded. What is wrong is gathered
-    in the report. Raises ValueError for an unknown name or sample < 1, FileNotFoundError where there is no such folder.
+    in the report. sbd_root: SBD's folder, to check VOC's training list together with it as well. Raises ValueError for an unknown name,
+    sample < 1 or a set that SBD does not add to, FileNotFoundError where there is no such folder.
     """
     if sample < 1:
         raise ValueError(f"sample = {sample}: give the number of images to decode of each list, 1 or more")
     info = get_set(name)
+    if sbd_root is not None and info.with_sbd is None:
+        raise ValueError(f"SBD's folder {sbd_root}: SBD adds to voc, not to {name}")
     report = FolderReport(info, data_folder(root, info.folder, f"Home page: {info.home}."))
     for split, due in (info.counts or {"train": None, "val": None}).items():
         _check_split(report, SplitReport(split, due), sample, required=True)
     _check_overlap(report)
     for split, due in info.optional.items():
         _check_split(report, SplitReport(split, due), sample, required=False)
+    if sbd_root is not None:
+        _check_split(report, SplitReport("train_aug", info.with_sbd), sample, required=True, sbd_root=sbd_root)
     _check_digests(report)
     _note_unseen(report)
     return report
 
 
-def _check_split(report: FolderReport, found: SplitReport, sample: int, required: bool) -> None:
+def _check_split(report: FolderReport, found: SplitReport, sample: int, required: bool, sbd_root: StrPath | None = None) -> None:
     try:
-        dataset = report.info.load(report.root, found.split)
+        dataset = VOCSegmentation(report.root, found.split, sbd_root) if sbd_root else report.info.load(report.root, found.split)
     except (OSError, ValueError) as error:
         (report.problems if required else report.notes).append(f"{found.split}: {error}")
         return

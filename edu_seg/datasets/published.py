@@ -1,4 +1,8 @@
-"""The published sets: a row says where each comes from, on what terms, how it lies in its folder and what it must hold."""
+"""The published sets: a row says where each comes from, on what terms, how it lies in its folder and what it must hold.
+
+The digests of labels are of files that we have read. We have those of CamVid alone, so its row has some and the others have none:
+of them the counts, the sizes and the values of the labels are checked, and the archive's digest where its publisher or its users name it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +32,8 @@ class Archive:
 @dataclass(frozen=True)
 class SetInfo:
     """A set. counts: images of the lists that are needed; optional: of those that may be missing. size: (height, width) of every
-    image, None where they differ. folder: its usual name below EDU_SEG_DATA. label_digests: SHA-256 of the decoded labels of some
+    image, None where they differ. with_sbd: images of the training list and SBD together, without those of the validation list.
+    folder: its usual name below EDU_SEG_DATA. label_digests: SHA-256 of the decoded labels of some
     files, row by row, a byte a pixel."""
 
     name: str
@@ -45,6 +50,7 @@ class SetInfo:
     size: tuple[int, int] | None = None
     archive: Archive | None = None
     label_digests: Mapping[str, str] = field(default_factory=dict)
+    with_sbd: int | None = None
 
 
 SETS: dict[str, SetInfo] = {
@@ -91,6 +97,7 @@ SETS: dict[str, SetInfo] = {
                 "VOCdevkit/VOC2012/",
                 "md5:6cd6e144f989b92b3379bac3b3de84fd",
             ),
+            with_sbd=10_582,
         ),
         SetInfo(
             "sbd",
