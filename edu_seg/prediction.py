@@ -243,4 +243,4 @@ def _program_config(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such program.") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise OSError(f"{path}: damaged or not a program ({error}); export it again.") from error
-    raise ValueError(f"{path}: does not say which classes it knows; only programs of `python -m edu_seg export` can be used here.")
+    raise ValueError(f"{path}: does not say which classes it knows: damaged, or not a program of `python -m edu_seg export`.")
