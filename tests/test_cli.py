@@ -117,6 +117,7 @@ def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.Cap
     assert "camvid-cpu, camvid-cpu-frontend" in fails(capsys, "train", "--preset", "camvid")
     assert "EDU_SEG_DATA" in fails(capsys, "train", "--preset", "camvid-cpu", "--run", tmp_path / "run")
     assert str(tmp_path / "gone") in fails(capsys, "train", "--preset", "camvid-cpu", "--data", tmp_path / "gone")
+    assert "scenes of Shapes are drawn" in fails(capsys, "train", "--preset", "shapes-cpu", "--cache", "yes", "--run", tmp_path / "run")
     assert "neither a checkpoint nor a run" in fails(capsys, "evaluate", tmp_path / "gone")
     assert "split = 'test'" in fails(capsys, "evaluate", trained, "--split", "test")
     assert "gone.png: no such file" in fails(capsys, "predict", trained, tmp_path / "gone.png", "--out", tmp_path)

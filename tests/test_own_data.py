@@ -15,7 +15,7 @@ from edu_seg.__main__ import main
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = "meadow 40 160 40\npond 30 60 200\nvoid 0 0 0\n"
 COLOURS = [[40, 160, 40], [30, 60, 200]]
-SHORT = ["--epochs", "2", "--batch-size", "4", "--num-workers", "0", "--device", "cpu", "--quiet"]
+SHORT = ["--epochs", "1", "--batch-size", "3", "--num-workers", "0", "--device", "cpu", "--quiet"]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def photograph(number: int, size: tuple[int, int] = (200, 150)) -> tuple[Image.I
     return Image.blend(image, noise, 0.2), mask
 
 
-def make_data(folder: Path, count: int = 6) -> None:
+def make_data(folder: Path, count: int = 4) -> None:
     """As the documents say: images, masks of the same names, a list of classes."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_from_an_empty_folder_to_a_prediction(tmp_path: Path, capsys: pytest.Cap
     assert main(["data", "folder", "--root", "mine"]) == 0
     said = capsys.readouterr().out
     assert "no problem found" in said
-    assert [line.split()[:2] for line in said.splitlines() if line.startswith(("train ", "val "))] == [["train", "5"], ["val", "1"]]
+    assert [line.split()[:2] for line in said.splitlines() if line.startswith(("train ", "val "))] == [["train", "3"], ["val", "1"]]
 
     assert main(["train", "--preset", "own-cpu", "--data", "mine", *SHORT]) == 0
     assert "runs/own-cpu: trained" in capsys.readouterr().out
