@@ -8,6 +8,7 @@ where it came from.
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def train(
         num_workers: Processes that load images.
         device: auto, cpu, cuda or mps.
         seed: Of everything random.
-        max_minutes: Stop before the epoch that would not end in time; --resume goes on.
+        max_minutes: Stop before the epoch that would not end in time, counted from this command's start; --resume goes on.
         channels_last: Store maps with their channels side by side, in which most devices convolve faster.
         compile: Let torch.compile rewrite the network; the first steps then take minutes.
         deterministic: The same bits on each run, on a GPU too, at a lower speed.
@@ -80,6 +81,7 @@ def train(
             preset resizes them (so 0.3 MB each).
         quiet: No progress bars.
     """
+    started = time.perf_counter()
     from edu_seg import presets
     from edu_seg.datasets.transforms import denormalise
     from edu_seg.training import fit
@@ -113,7 +115,8 @@ def train(
     _say_length(chosen, config, len(train_data))
     chosen = replace(chosen, pretrained=chosen.pretrained and not random_weights)
     seed_everything(config.seed, 0)
-    model = _model_to_train(chosen, train_base.num_classes, folder, stage_from, resume)
+    model, stages = _model_to_train(chosen, train_base.num_classes, folder, stage_from, resume)
+    start = {"limit": limit, "random_weights": random_weights, "sbd": sbd is not None, "stages": stages}
     history = fit(
         model,
         train_data,
@@ -124,8 +127,9 @@ def train(
         num_classes=train_base.num_classes,
         palette=train_base.palette,
         display=denormalise,
-        description=chosen.description(preset, train_base),
+        description=chosen.description(preset, train_base) | {"start": start},
         resume=resume,
+        started=started,
     )
     if _is_first_process():
         done = history[-1]["epoch"] if history else 0
@@ -166,17 +170,22 @@ def _check_stage(preset: "Preset", folder: Path, stage_from: Path | None, resume
         raise ValueError(f"this preset starts from a trained {preset.stage_from}: train that first, then give --stage-from RUN.")
 
 
-def _model_to_train(preset: "Preset", num_classes: int, folder: Path, stage_from: Path | None, resume: bool) -> "nn.Module":
-    """The preset's model; for a staged one with the coarser net's weights in it."""
+def _model_to_train(
+    preset: "Preset", num_classes: int, folder: Path, stage_from: Path | None, resume: bool
+) -> "tuple[nn.Module, list[dict[str, Any]]]":
+    """The preset's model, for a staged one with the coarser net's weights in it, and what to note of the runs that it starts from."""
     from edu_seg.prediction import load_trained
     from edu_seg.presets import start_from
+    from edu_seg.results import stages_until
+    from edu_seg.training import read_history
 
     model = (preset.without_weights() if _is_taken_up(folder, resume) else preset).build(num_classes)
-    if stage_from is not None:
-        coarser, checkpoint = load_trained(stage_from)
-        preset.check_form(checkpoint.config["model"]["options"])
-        start_from(model, coarser)
-    return model
+    if stage_from is None:
+        return model, []
+    coarser, checkpoint = load_trained(stage_from)
+    preset.check_form(checkpoint.config["model"]["options"])
+    start_from(model, coarser)
+    return model, stages_until(checkpoint, read_history(stage_from))
 
 
 def evaluate(
@@ -238,7 +247,8 @@ def evaluate(
     print(matrix.table(base.classes))
     if result is not None:
         history = training.read_history(run)
-        found = results.make_result(model, checkpoint, matrix, history, split, accelerator.device)
+        images = len(base) if limit is None else min(limit, len(base))
+        found = results.make_result(model, checkpoint, matrix, history, split, accelerator.device, images)
         results.write_result(result, found | {"inference": asdict(inference)})
 
 

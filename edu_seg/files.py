@@ -26,6 +26,20 @@ def write_atomically(path: Path, payload: bytes) -> None:
         raise OSError(error.errno, f"cannot write ({error.strerror}); {kept}", str(path)) from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Append a line and force it to disk. A crash may leave the line cut short: a reader leaves out what has no end.
+
+    Raises OSError, naming the file, where the disk is full or the file cannot be written; the earlier lines are then still there.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write ({error.strerror}); its earlier lines are unharmed", str(path)) from error
+
+
 def _sync_folder(folder: Path) -> None:
     """Force the new name itself to disk. Only POSIX systems let a folder be opened for this."""
     if os.name == "posix":

@@ -1,14 +1,13 @@
 """Results of runs as files, and the table that is made of them: nothing in it is typed by hand but what the papers report.
 
-One JSON file a run holds the command that repeats it, versions and machine, seed and time, the four scores and each class's IU.
+One JSON file a run holds the commands that repeat it, versions and machines, seed and time, the four scores and each class's IU. Older
+files lack some of it: "stages" (the runs that it started from, oldest first), "trained_on" (machines of the training; "machine" is
+that of the scoring), "wall_minutes" (with what lies between epochs) and the number of images that were scored.
 """
 
 import json
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +18,49 @@ from edu_seg import presets
 from edu_seg.files import write_atomically
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.training import Checkpoint
+from edu_seg.training.machine import machine
 
 SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 OPTIONS = {"epochs", "batch_size", "accumulation", "lr", "mixed_precision", "seed", "channels_last", "compile", "deterministic"}
 """Settings of `train` that a result's command repeats where they are not the preset's."""
 
+PAPERS_CAMVID = {"dilation8_camvid": (65.3, "test list")}
+"""Model -> the mean IU on CamVid that its own paper prints, in per cent, and of which list. Dilation8: Yu and Koltun 2016, the appendix
+on CamVid. The papers of FCN, U-Net, DRN, DeepLab v3 and PSPNet have none."""
+
 
 def training_command(config: Mapping[str, Any]) -> str:
-    """The command that trains what a run's configuration says."""
-    usual, words = presets.get(config["preset"]).fit, [f"python -m edu_seg train --preset {config['preset']}"]
-    for name in sorted(OPTIONS):
-        value = config["fit"].get(name)
-        if value is not None and value != getattr(usual, name):
+    """The command that trains what a run's configuration says; of a later stage, after the commands of those before it."""
+    preset, start = presets.PRESETS.get(config["preset"]), config.get("start", {})
+    options = {name: config["fit"].get(name) for name in sorted(OPTIONS)}
+    given = {name: value for name, value in options.items() if preset is None or value != getattr(preset.fit, name)}
+    given |= {name: start.get(name) for name in ("limit", "random_weights")} | {"sbd": "SBD" if start.get("sbd") else None}
+    if start.get("stages"):
+        given["stage_from"] = f"runs/{start['stages'][-1]['preset']}"
+    words = [f"python -m edu_seg train --preset {config['preset']}"]
+    for name, value in given.items():
+        if value not in (None, False):
             words.append(f"--{name.replace('_', '-')}" if value is True else f"--{name.replace('_', '-')} {value}")
     return " ".join(words)
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """The device and the versions that a figure depends on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    packages = {name: version(name) for name in ("edu_seg", "torch", "torchvision", "accelerate", "numpy")}
-    return {"device": name, "threads": torch.get_num_threads(), "python": platform.python_version(), **packages}
+def stages_until(checkpoint: Checkpoint, history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a run that starts from this one notes of it and of the runs before it, the oldest first: JSON values.
+
+    history: this run's `metrics.jsonl`; where it is lost, so are the minutes (None).
+    """
+    config = checkpoint.config
+    own = {
+        "preset": config["preset"],
+        "command": training_command(config),
+        "epochs": config["fit"]["epochs"],
+        "minutes": _minutes(history) if history else None,
+    }
+    return [*config.get("start", {}).get("stages", []), own]
 
 
-def _processor() -> str:
-    """The processor's name and how many of its cores there are."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+def _minutes(history: Sequence[Mapping[str, Any]]) -> float:
+    return round(sum(record["seconds"] for record in history) / 60, 1)
 
 
 def make_result(
@@ -59,23 +70,43 @@ def make_result(
     history: Sequence[Mapping[str, Any]],
     split: str,
     device: torch.device,
+    images: int | None = None,
 ) -> dict[str, Any]:
-    """Everything about a trained run and its scores, as JSON values. history: the run's `metrics.jsonl`; its seconds are added up."""
+    """Everything about a trained run and its scores, as JSON values.
+
+    history: the run's `metrics.jsonl`; its seconds are added up. images: how many were scored. Raises ValueError where there is no history.
+    """
     config = checkpoint.config
+    if not history:
+        raise ValueError("the run's metrics.jsonl is missing or empty, so that the time of training is not known: score the whole folder.")
+    scored = {"split": split, "train_images": config["train_images"], "scored_pixels": int(matrix.counts.sum())}
     return {
         "preset": config["preset"],
         "command": training_command(config),
         "model": config["model"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "data": config["data"] | {"split": split, "train_images": config["train_images"], "scored_pixels": int(matrix.counts.sum())},
+        "data": config["data"] | scored | ({} if images is None else {"images": images}),
         "seed": config["fit"]["seed"],
         "epoch": checkpoint.epoch,
         "epochs": config["fit"]["epochs"],
-        "minutes": round(sum(record["seconds"] for record in history) / 60, 1),
+        "minutes": _minutes(history),
+        **_of_the_training(config, history),
         "machine": machine(device),
         "scores": {name: round(value, 4) for name, value in matrix.scores().items()},
         "iou": {name: None if math.isnan(iou) else round(iou, 4) for name, iou in zip(config["classes"], matrix.iou.tolist(), strict=True)},
     }
+
+
+def _of_the_training(config: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a run notes of itself, if it is no older one."""
+    found: dict[str, Any] = {}
+    if "elapsed" in history[-1]:
+        found["wall_minutes"] = round(history[-1]["elapsed"] / 60, 1)
+    if "start" in config:
+        found["stages"] = config["start"].get("stages", [])
+    if "machines" in config:
+        found["trained_on"] = config["machines"]
+    return found
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
@@ -91,7 +122,7 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
         try:
             found.append(json.loads(path.read_text(encoding="utf-8")))
             _sort_key(found[-1])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: no result of `evaluate --result` ({error!r}). Remove it or write it again.") from error
     return sorted(found, key=_sort_key)
 
@@ -101,17 +132,26 @@ def _sort_key(result: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """A table in Markdown, one line a run: scores in per cent."""
-    head = "| preset | model | parameters | epochs | minutes | pixel acc. | mean acc. | mean IU | f.w. IU |"
-    lines = [head, "|---|---|--:|--:|--:|--:|--:|--:|--:|"]
+    """A table in Markdown, one line a run: scores in per cent. Of a run in stages, the epochs and minutes of each, the oldest first."""
+    head = "| preset | model | parameters | epochs | minutes | pixel acc. | mean acc. | mean IU | f.w. IU | the paper's mean IU |"
+    lines = [head, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
     for result in results:
+        runs = [*result.get("stages", []), result]
         scores = [f"{100 * result['scores'][name]:.1f}" for name in SCORES]
         facts = [
             f"`{result['preset']}`",
             result["model"]["name"],
             f"{result['parameters']:,}",
-            result["epochs"],
-            f"{result['minutes']:.1f}",
+            " + ".join(str(run["epochs"]) for run in runs),
+            " + ".join("?" if run["minutes"] is None else f"{run['minutes']:.1f}" for run in runs),
         ]
-        lines.append(f"| {' | '.join(map(str, facts + scores))} |")
+        lines.append(f"| {' | '.join(map(str, [*facts, *scores, _papers_own(result)]))} |")
     return "\n".join(lines)
+
+
+def _papers_own(result: Mapping[str, Any]) -> str:
+    """The mean IU that the model's own paper has on the set, and of which list; empty where it has none."""
+    if result["data"]["kind"] != "camvid" or result["model"]["name"] not in PAPERS_CAMVID:
+        return ""
+    score, part = PAPERS_CAMVID[result["model"]["name"]]
+    return f"{score:.1f} ({part})"

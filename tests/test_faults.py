@@ -1,20 +1,24 @@
 """What ends a run before its time: each is one clear message, and the last checkpoint is whole and is gone on from."""
 
+import itertools
 import json
 import os
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from tiny_run import CLASSES, CONFIG, TinyData, TinyNet, run
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from edu_seg.losses import CrossEntropy
-from edu_seg.training import LostWorker, fit, load_checkpoint
+from edu_seg.training import LostWorker, fit, load_checkpoint, loop
 from edu_seg.training.loading import Loader
 from edu_seg.training.randomness import algorithms
 
@@ -66,6 +70,12 @@ def test_an_image_that_cannot_be_used_is_named(tmp_path: Path, num_workers: int,
     train(tmp_path / "run", TinyData(), 0, resume=True)
     train(tmp_path / "whole", TinyData(), 0)
     assert [r["loss"] for r in history(tmp_path / "run")][2:] == [r["loss"] for r in history(tmp_path / "whole")][2:]
+
+
+def test_a_picture_of_far_too_many_pixels_is_named(tmp_path: Path) -> None:
+    """Pillow's error for it is neither an OSError nor a ValueError."""
+    with pytest.raises(ValueError, match=r"Image size .* exceeds limit.*\(Item 5 of the data\.\)"):
+        train(tmp_path / "run", Faulty(Image.DecompressionBombError("Image size (9 pixels) exceeds limit of 8 pixels")), 0)
 
 
 class Deadly(Faulty):
@@ -145,6 +155,41 @@ def test_a_run_stops_in_time_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert [r["loss"] for r in history(tmp_path / "run")] == [r["loss"] for r in history(tmp_path / "whole")]
 
 
+def test_the_time_before_the_loop_counts(tmp_path: Path) -> None:
+    """A job of a minute that has prepared its images for longer trains no epoch; the next, of more, goes on from there."""
+    long_ago = time.perf_counter() - 100
+    run(tmp_path / "run", replace(CONFIG, max_minutes=1), started=long_ago)
+    assert history(tmp_path / "run") == []
+    run(tmp_path / "run", replace(CONFIG, max_minutes=60), started=long_ago, resume=True)
+    elapsed = [record["elapsed"] for record in history(tmp_path / "run")]
+    assert len(elapsed) == CONFIG.epochs
+    assert elapsed == sorted(elapsed)
+    assert elapsed[0] > 100
+
+
+def test_the_time_of_a_runs_jobs_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the clock is ten seconds later, so the first job's epochs end after at least 20 seconds each."""
+    now = iter(range(0, 10**6, 10))
+    monkeypatch.setattr("edu_seg.training.loop.time.perf_counter", lambda: float(next(now)))
+    constant = replace(CONFIG, schedule="constant", epochs=2)
+    run(tmp_path / "run", constant)
+    run(tmp_path / "run", replace(constant, epochs=3), resume=True, started=float(next(now)))
+    records = history(tmp_path / "run")
+    gains = [after["elapsed"] - before["elapsed"] for before, after in itertools.pairwise(records)]
+    assert records[0]["elapsed"] >= records[0]["seconds"]
+    assert all(gain >= record["seconds"] for gain, record in zip(gains, records[1:], strict=True))
+
+
+def test_a_run_of_an_older_version_goes_on_without_elapsed_times(tmp_path: Path) -> None:
+    constant = replace(CONFIG, schedule="constant", epochs=1)
+    run(tmp_path / "run", constant)
+    (record,) = history(tmp_path / "run")
+    del record["elapsed"]
+    (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    run(tmp_path / "run", replace(constant, epochs=2), resume=True)
+    assert ["elapsed" in record for record in history(tmp_path / "run")] == [False, False]
+
+
 def test_a_profile_accounts_for_the_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path / "run", replace(CONFIG, epochs=1, profile=True, progress=True))
     record = history(tmp_path / "run")[0]
@@ -191,15 +236,21 @@ def test_deterministic_algorithms_end_with_the_block() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_step_does_not_wait_for_the_gpu(tmp_path: Path) -> None:
-    class Strict(CrossEntropy):
-        def terms(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-            torch.cuda.set_sync_debug_mode("error")
-            return super().terms(logits, labels)
+def test_a_step_does_not_wait_for_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only steps may not: the loss that the bar shows and the last look at the weights wait by design, every so many steps."""
+    steps, real = [], loop._Run._optimiser_step
 
+    def strict(self: loop._Run, pieces: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            steps.append(self.step)
+            return real(self, pieces)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(loop._Run, "_optimiser_step", strict)
     try:
-        run(tmp_path / "run", replace(CONFIG, device="cuda", epochs=1), loss=Strict())
+        run(tmp_path / "run", replace(CONFIG, device="cuda", epochs=1))
     except RuntimeError as error:
         pytest.fail(f"a step waits: {error}")
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    assert len(steps) == 4

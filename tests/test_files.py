@@ -32,6 +32,25 @@ def test_a_full_disk_is_named_and_harms_nothing(tmp_path: Path, monkeypatch: pyt
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if old is None else [old])
 
 
+def test_lines_are_appended(tmp_path: Path) -> None:
+    for line in ("first", "größer"):
+        files.append_line(tmp_path / "a.jsonl", line)
+    assert (tmp_path / "a.jsonl").read_bytes().decode() == "first\ngrößer\n"
+
+
+def test_a_line_that_finds_no_room_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jsonl"
+    files.append_line(path, "first")
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"cannot write \(No space left on device\); its earlier lines are unharmed: .*a\.jsonl"):
+        files.append_line(path, "second")
+    assert path.read_text().startswith("first\n")
+
+
 def test_an_interruption_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt

@@ -1,12 +1,23 @@
 """The results that the repository holds, and the table that the README makes of them."""
 
+import functools
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import nbformat
 import pytest
+import torch
 from course_env import NOTEBOOKS, ROOT
+from torch import nn
 
 from edu_seg import models, presets
+from edu_seg.__main__ import COMMANDS, main
 from edu_seg.catalogue import model_table
-from edu_seg.results import SCORES, read_results, table, training_command
+from edu_seg.metrics import ConfusionMatrix
+from edu_seg.results import PAPERS_CAMVID, SCORES, make_result, read_results, table, training_command
+from edu_seg.training import Checkpoint
 
 RESULTS = read_results(ROOT / "data" / "results")
 BEST = {result["model"]["name"]: result for result in reversed(RESULTS) if result["preset"].startswith("camvid-cpu")}
@@ -60,6 +71,78 @@ def test_a_command_repeats_what_is_not_the_presets() -> None:
     fit = {"epochs": 3, "batch_size": presets.get("shapes-cpu").fit.batch_size, "deterministic": True}
     command = training_command({"preset": "shapes-cpu", "fit": fit})
     assert command == "python -m edu_seg train --preset shapes-cpu --deterministic --epochs 3"
+    start = {"limit": 8, "random_weights": True, "sbd": True, "stages": [{"preset": "first"}, {"preset": "second"}]}
+    command = training_command({"preset": "shapes-cpu", "fit": {}, "start": start})
+    assert command == "python -m edu_seg train --preset shapes-cpu --limit 8 --random-weights --sbd SBD --stage-from runs/second"
+    nothing = {"limit": None, "random_weights": False, "sbd": False, "stages": []}
+    assert training_command({"preset": "gone", "fit": {"lr": 0.1}, "start": nothing}) == "python -m edu_seg train --preset gone --lr 0.1"
+
+
+def understood(command: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `train` would be called with."""
+    given: dict[str, Any] = {}
+    monkeypatch.setitem(COMMANDS, "train", functools.wraps(COMMANDS["train"])(lambda *args, **options: given.update(options)))
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "edu_seg"]
+    assert main(words[3:]) == 0
+    return given
+
+
+def test_each_files_commands_are_ones_that_train_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A net that starts from another names it, and the commands before make it. Older files do not know their stages."""
+    for result in RESULTS:
+        stages = result.get("stages", [])
+        for run in [*stages, result]:
+            assert understood(run["command"], monkeypatch)["preset"] == run["preset"]
+        if "stages" in result and presets.get(result["preset"]).stage_from:
+            assert understood(result["command"], monkeypatch)["stage_from"] == Path("runs") / stages[-1]["preset"]
+
+
+def test_a_staged_run_tells_of_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the command line to the table, and the commands that the file holds mean what was done."""
+    whole = presets.PRESETS["shapes-cpu"]
+    small = replace(whole, data=replace(whole.data, size=(32, 32), counts=(8, 3)), fit=replace(whole.fit, batch_size=4, epochs=1))
+    monkeypatch.setitem(presets.PRESETS, "coarse", replace(small, model="fcn16s"))
+    monkeypatch.setitem(presets.PRESETS, "fine", replace(small, stage_from="coarse"))
+    common = ["--device", "cpu", "--quiet"]
+    coarse, fine, file = (str(tmp_path / name) for name in ("coarse", "fine", "results/fine.json"))
+    assert main(["train", "--preset", "coarse", "--run", coarse, *common, "--epochs", "2"]) == 0
+    assert main(["train", "--preset", "fine", "--run", fine, *common, "--stage-from", coarse, "--limit", "6"]) == 0
+    assert main(["evaluate", fine, *common, "--result", file, "--limit", "2"]) == 0
+    (result,) = read_results(tmp_path / "results")
+    (stage,) = result["stages"]
+    assert (stage["preset"], stage["epochs"], stage["command"]) == ("coarse", 2, "python -m edu_seg train --preset coarse --epochs 2")
+    assert result["command"] == "python -m edu_seg train --preset fine --limit 6 --stage-from runs/coarse"
+    given = understood(result["command"], monkeypatch)
+    assert (given["limit"], given["stage_from"]) == (6, Path("runs/coarse"))
+    assert result["data"]["images"] == 2
+    assert result["data"]["train_images"] == 6
+    assert result["wall_minutes"] >= 0
+    assert len(result["trained_on"]) == 1
+    assert "| 2 + 1 |" in table([result])
+
+
+def test_without_a_history_the_time_is_not_made_up() -> None:
+    checkpoint = Checkpoint(1, 1, {}, config={"preset": "shapes-cpu", "fit": {}})
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is missing or empty"):
+        make_result(nn.Identity(), checkpoint, ConfusionMatrix(2), [], "val", torch.device("cpu"))
+
+
+def test_the_papers_own_score_stands_beside_ours() -> None:
+    """On CamVid alone, for the nets whose papers have one; other cells of the column are empty."""
+    for result, line in zip(RESULTS, table(RESULTS).splitlines()[2:], strict=True):
+        cell = line.split("|")[-2].strip()
+        assert cell == ("65.3 (test list)" if result["model"]["name"] == "dilation8_camvid" else "")
+    assert set(PAPERS_CAMVID) <= set(models.MODELS)
+    elsewhere = next(result for result in RESULTS if result["model"]["name"] == "dilation8_camvid")
+    assert table([elsewhere | {"data": {"kind": "folder"}}]).endswith("|  |")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff"])
+def test_what_is_no_result_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json: no result of `evaluate --result`"):
+        read_results(tmp_path)
 
 
 def test_the_readmes_table_of_models_is_made_of_the_models_and_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +157,10 @@ def test_the_readmes_table_of_models_is_made_of_the_models_and_the_files(monkeyp
 
 def test_the_table_of_models_shows_the_best_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MODELS", {"segnet_basic": models.MODELS["segnet_basic"]})
-    results = [{"model": {"name": "segnet_basic"}, "scores": {"mean_iou": score}} for score in (0.25, 0.5, 0.125)]
+    results: list[dict[str, Any]] = [
+        {"model": {"name": "segnet_basic"}, "data": {"kind": kind}, "scores": {"mean_iou": score}}
+        for kind, score in (("camvid", 0.25), ("camvid", 0.5), ("camvid", 0.125), ("folder", 0.75))
+    ]
     assert model_table(results, 64).splitlines()[2:] == [
         "| `segnet_basic` | Badrinarayanan, Kendall and Cipolla 2017 | 1,417,237 | 1 | 202 | 50.0 |"
     ]

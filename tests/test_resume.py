@@ -32,7 +32,7 @@ def best(folder: Path) -> Path:
 
 
 def without_seconds(folder: Path) -> list[dict]:
-    return [{key: value for key, value in record.items() if key != "seconds"} for record in history(folder)]
+    return [{key: value for key, value in record.items() if key not in ("seconds", "elapsed")} for record in history(folder)]
 
 
 # Killed

@@ -153,6 +153,7 @@ def test_set_lr_keeps_the_groups_ratios() -> None:
         ({"lr": -1.0}, "lr = -1.0"),
         ({"lr": math.nan}, "lr = nan"),
         ({"clip": 0.0}, "clip = 0.0"),
+        ({"seed": -1}, "seed = -1"),
         ({"milestones": (0.5, 2.0)}, "milestones"),
         ({"schedule": "cosine"}, "'cosine'.*poly, step, constant"),
     ],
@@ -328,7 +329,19 @@ def test_a_run_leaves_its_folder_complete(tmp_path: Path) -> None:
     assert [r["epoch"] for r in records] == [1, 2, 3]
     assert ["mean_iou" in r for r in records] == [False, True, True]  # every second, and the last
     assert set(records[1]) == {
-        *("epoch", "step", "loss", "lr", "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou", "iou", "seconds")
+        *(
+            "epoch",
+            "step",
+            "loss",
+            "lr",
+            "pixel_accuracy",
+            "mean_accuracy",
+            "mean_iou",
+            "frequency_weighted_iou",
+            "iou",
+            "seconds",
+            "elapsed",
+        )
     }
     assert len(records[1]["iou"]) == CLASSES
     assert sorted(path.name for path in (folder / "predictions").iterdir()) == [f"epoch_00{n}.png" for n in range(4)]
@@ -408,7 +421,9 @@ def test_a_batch_of_void_only_neither_moves_the_weights_nor_makes_nan(tmp_path: 
 def test_fit_refuses_too_few_images_and_too_small_a_batch(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"batch_size = 20.*only 16"):
         run(tmp_path / "run", replace(CONFIG, batch_size=20))
-    with pytest.raises(ValueError, match=r"batch_size = 4 .* 5 accumulation pieces"):
+    with pytest.raises(
+        ValueError, match=r"batch_size = 4 .* 5 accumulation pieces: lower accumulation to at most 4, or take .* at least 5\."
+    ):
         run(tmp_path / "run", replace(CONFIG, accumulation=5))
     assert not (tmp_path / "run").exists()
 

@@ -12,12 +12,13 @@ from edu_seg.training.evaluation import evaluate, make_accelerator
 from edu_seg.training.loading import LostWorker
 from edu_seg.training.loop import NotFinite, fit
 from edu_seg.training.optimisation import FitConfig, lr_factor, make_optimiser, parameter_groups, poly
-from edu_seg.training.run_folder import read_history
+from edu_seg.training.run_folder import FolderInUse, read_history
 
 __all__ = [
     "Checkpoint",
     "CorruptCheckpoint",
     "FitConfig",
+    "FolderInUse",
     "LostWorker",
     "NotFinite",
     "evaluate",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -77,6 +78,8 @@ class _Guarded(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, ...] | Exception:
         try:
             return self.data[index]
+        except Image.DecompressionBombError as error:  # a plain Exception of Pillow's: a picture of far too many pixels
+            return ValueError(f"{error} (Item {index} of the data.)")
         except (OSError, ValueError) as error:
             return type(error)(f"{error} (Item {index} of the data.)") if type(error) in (OSError, ValueError) else error
 

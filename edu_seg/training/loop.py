@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from jaxtyping import UInt8
 from numpy import ndarray
 from torch import Tensor, nn
@@ -28,11 +28,12 @@ from edu_seg.losses import AuxiliaryLoss, Loss
 from edu_seg.training.checkpoints import Checkpoint, optimiser_states, restore
 from edu_seg.training.evaluation import evaluate, make_accelerator
 from edu_seg.training.loading import Loader, Samples, lost_worker
+from edu_seg.training.machine import machine
 from edu_seg.training.optimisation import FitConfig, freeze, lr_factor, make_optimiser, set_lr
 from edu_seg.training.pictures import Display, predictions_png, spread
 from edu_seg.training.profiling import StepTimes, shares
 from edu_seg.training.randomness import algorithms, epoch_batches, pieces_of, seed_everything
-from edu_seg.training.run_folder import RunFolder
+from edu_seg.training.run_folder import FolderInUse, RunFolder
 
 UNIT = 2.0**18
 """A sum over pixels is first divided by this, and the gradient by the rest of the true number once that is known: it keeps half
@@ -67,12 +68,14 @@ def fit(
     display: Display = lambda image: image,
     description: Mapping[str, Any] | None = None,
     resume: bool = False,
+    started: float | None = None,
 ) -> list[dict[str, Any]]:
     """Train `model` and leave everything about the run in the folder `run_dir`; return the lines of its `metrics.jsonl`.
 
     A line holds epoch (from 1), step, loss (the mean over the epoch's counted pixels), lr, the four scores on `val_data`, iou (per
-    class; None where absent) and seconds. After an epoch without validation the scores are missing. The model ends with the last
-    epoch's weights, in evaluation mode; those of the best mIoU are in `checkpoints/best.safetensors`.
+    class; None where absent), seconds (the epoch's own) and elapsed (of all jobs of the run so far, with what lies between epochs).
+    After an epoch without validation the scores are missing. The model ends with the last epoch's weights, in evaluation mode; those
+    of the best mIoU are in `checkpoints/best.safetensors`.
 
     - Each epoch is a new order of the images; what does not fill a whole batch is left out of that epoch.
     - The loss and gradient of a step are those of the whole batch, however it is shared among processes and `accumulation` pieces:
@@ -82,17 +85,23 @@ def fit(
     - With `losses.AuxiliaryLoss` the model's `forward_with_auxiliary` is trained; validation and pictures are of its main head alone.
     - palette: the classes' colours in the pictures (`predictions/epoch_001.png`; `epoch_000` is before training); without it there
       are none. display: turns a model's input back into an image in 0..1, for the pictures.
-    - description: JSON values stored with the configuration and compared on resuming, such as the model's name and options.
+    - description: JSON values stored with the configuration and compared on resuming, such as the model's name and options; "start",
+      how the run began, is stored and not compared. "machines" is added: where the run has computed, one entry for each machine.
+    - `config.max_minutes` ends the run before the epoch that would last longer than the time left; `resume` then goes on. How long the
+      first epoch will last nobody knows: it begins while there is time left. started: the job's beginning, as `time.perf_counter`
+      had it, where images or weights were prepared before this call.
+    - Several machines must share the folder: each process reads the checkpoint there, the first one writes. That one also holds a lock
+      on it, so that no second job trains in the same folder.
 
-    - `config.max_minutes` ends the run before the epoch that would last longer than the time left; `resume` then goes on.
-
-    Raises FileExistsError where the folder has a run and `resume` is False; ValueError where a resumed run's settings differ or the
-    data do not fill one batch; CorruptCheckpoint; NotFinite where the loss is no longer a number; OSError or ValueError where an image
-    cannot be used, naming it; LostWorker; OSError where a file cannot be written (the earlier one is kept). Whatever ends a run that
-    has begun, the last checkpoint is whole, and a note on the error says how many epochs it holds.
+    Raises FileExistsError where the folder has a run and `resume` is False; FolderInUse; ValueError where a resumed run's settings
+    differ, the processes do not find the same checkpoint, a file of the folder is damaged or the data do not fill one batch;
+    CorruptCheckpoint; NotFinite where the loss is no longer a number; OSError or ValueError where an image cannot be used, naming it;
+    LostWorker; OSError where a file cannot be written (the earlier one is kept). Whatever ends a run that has begun, the last
+    checkpoint is whole, and a note on the error says how many epochs it holds.
     """
     accelerator = make_accelerator(config.device, config.mixed_precision)
     run = _Run(accelerator, model, train_data, val_data, loss, config, RunFolder(run_dir), num_classes, ignore_index, palette, display)
+    run.started = run.started if started is None else started
     stored = {"fit": asdict(config), "num_classes": num_classes, "train_images": run.num_images, **dict(description or {})}
     try:
         run.begin(stored, resume)
@@ -107,6 +116,7 @@ def fit(
             raise lost from error
         raise
     finally:
+        run.folder.release()
         accelerator.unwrap_model(run.wrapped, keep_fp32_wrapper=False)
         model.__dict__.pop("forward", None)  # Accelerate leaves its own there; the class has the right one
         model.eval()
@@ -160,13 +170,15 @@ class _Run:
         if self.num_images < batch:
             raise ValueError(f"batch_size = {batch}, but there are only {self.num_images} training images: take a smaller batch.")
         if batch < processes * pieces:
+            fewer = f"lower accumulation to at most {batch // processes}, or " if batch >= processes else ""
             raise ValueError(
                 f"batch_size = {batch} is the whole batch of an optimiser step and cannot be shared by {processes} processes × "
-                f"{pieces} accumulation pieces: take at least {processes * pieces}."
+                f"{pieces} accumulation pieces: {fewer}take a batch of at least {processes * pieces}."
             )
 
     def begin(self, stored: dict[str, Any], resume: bool) -> None:
         """Start the run's folder, or take the run up where its folder has it."""
+        self._hold_folder(resume)
         checkpoint = self.folder.open(stored, resume=resume)
         if checkpoint:
             restore(checkpoint, self.model, self.optimiser)
@@ -174,7 +186,10 @@ class _Run:
             self.saved = checkpoint.epoch
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(checkpoint.extra["loss_scale"])
+        self._check_same_epoch()
+        stored |= self._way_so_far(checkpoint.config if checkpoint else {})
         self.history = self.folder.metrics_until(self.epoch)
+        self.earlier = list(self.history)
         self.accelerator.wait_for_everyone()  # all have read before one writes
         if self.accelerator.is_main_process:
             self.folder.start(stored, self.history)
@@ -183,6 +198,33 @@ class _Run:
         if not checkpoint:
             self._draw()
             self._save(is_best=False)
+
+    def _hold_folder(self, resume: bool) -> None:
+        """Keep other jobs out: the first process does, and all raise what keeps it from that."""
+        failure: Exception | None = None
+        if self.accelerator.is_main_process:
+            try:
+                self.folder.hold(resume=resume)
+            except (OSError, FolderInUse) as error:
+                failure = error
+        failure = broadcast_object_list([failure])[0]
+        if failure:
+            raise failure
+
+    def _check_same_epoch(self) -> None:
+        """Raise ValueError where processes go on from different epochs: they would wait for each other for ever, or mix weights."""
+        epochs = sorted(set(gather_object([self.epoch]))) if self.accelerator.num_processes > 1 else [self.epoch]
+        if len(epochs) > 1:
+            raise ValueError(
+                f"{self.folder.path}: the processes find different checkpoints there (epochs {', '.join(map(str, epochs))}). "
+                "The folder must be one that all machines share."
+            )
+
+    def _way_so_far(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """What the configuration says of the run's way: how it began, and the machines that it was on, this one the last."""
+        here = machine(self.accelerator.device, self.accelerator.num_processes)
+        machines = [other for other in earlier.get("machines", []) if other != here]
+        return {"machines": [*machines, here]} | ({"start": earlier["start"]} if "start" in earlier else {})
 
     def all_epochs(self) -> None:
         for epoch in range(self.epoch + 1, self.config.epochs + 1):
@@ -210,7 +252,13 @@ class _Run:
         record = {"epoch": epoch, "step": self.step, "loss": mean_loss, "lr": lr} | self._validate()
         if parts := self.times.take():
             record["parts"] = parts
-        self._store(record | {"seconds": round(time.perf_counter() - start, 3)})
+        now = time.perf_counter()
+        self._store(record | {"seconds": round(now - start, 3)} | self._elapsed(now))
+
+    def _elapsed(self, now: float) -> dict[str, float]:
+        """The time of all jobs of the run, this one's and those before; nothing where an older one has not noted its own."""
+        before = self.earlier[-1].get("elapsed") if self.earlier else 0.0
+        return {} if before is None else {"elapsed": round(before + now - self.started, 3)}
 
     def _train(self, epoch: int) -> float:
         """All optimiser steps of an epoch; the mean loss over its counted pixels."""

@@ -69,7 +69,7 @@ class FitConfig:
         for name in ("epochs", "batch_size", "accumulation", "validate_every", "val_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: must be at least 1.")
-        for name in ("lr", "weight_decay", "momentum", "warmup", "num_workers", "pictures", "bias_lr", "head_lr", "bias_decay"):
+        for name in ("lr", "weight_decay", "momentum", "warmup", "num_workers", "pictures", "bias_lr", "head_lr", "bias_decay", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} = {getattr(self, name)}: must not be negative.")
         if self.max_minutes is not None and not self.max_minutes > 0:

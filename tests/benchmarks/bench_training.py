@@ -1,6 +1,8 @@
-"""Images a second of training, forward, backward and optimiser, for every model; made for a GPU, and it runs on a CPU.
+"""Images a second of training, forward, backward and optimiser; made for a GPU, and it runs on a CPU.
 
 Run: python tests/benchmarks/bench_training.py [--device cuda] [--size 513] [--batch 16] [--steps 20] [--compile] [--peak 989] [--models …]
+
+Without --models the nets of `NAMES`, one of each kind; `--models all`: every model of the course (one that cannot take the size says so).
 
 The batch lies on the device already; weights are float32, computation bfloat16 by autocast, maps channels-last, the optimiser fused. The
 last columns: TFLOP/s, three times the forward pass's multiply-adds, each two operations, and its share of --peak, the device's own figure
@@ -90,6 +92,14 @@ def measure(name: str, options: argparse.Namespace) -> str:
     return f"{name:<22}{size:>5}{speed:>12.1f} images/s{flops:>9.2f} TFLOP/s{share}{ratio}"
 
 
+def measured(name: str, options: argparse.Namespace) -> str:
+    """The line of a net, or why there is none: one that fails does not end the table."""
+    try:
+        return measure(name, options)
+    except (ValueError, RuntimeError) as error:
+        return f"{name:<22}not measured: {str(error).splitlines()[0]}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name, default in (("--size", 513), ("--batch", 16), ("--steps", 20)):
@@ -103,8 +113,8 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     where = torch.cuda.get_device_name() if options.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {where}, {vars(options)}")
-    for name in options.models:
-        print(measure(name, options), flush=True)
+    for name in models.MODELS if list(options.models) == ["all"] else options.models:
+        print(measured(name, options), flush=True)
 
 
 if __name__ == "__main__":
