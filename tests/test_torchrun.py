@@ -33,7 +33,7 @@ def torchrun(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="PyTorch's builds for Windows have no rendezvous for torchrun")
 def test_two_processes_of_torchrun_train_one_run(tmp_path: Path) -> None:
-    """One run, one line of metrics, one sentence; the lock is the first process's alone, and a second start is refused by both."""
+    """One run, whose folder one of them holds and writes: one line of metrics, one sentence."""
     done = torchrun(tmp_path / "run")
     assert done.returncode == 0, done.stderr[-3000:]
     (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
