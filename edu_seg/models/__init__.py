@@ -52,7 +52,7 @@ def options_without_weights(name: str, pretrained: bool, options: Mapping[str, A
     rows = deeplab.VARIANTS | pspnet.VARIANTS
     if name not in rows:
         return dict(options)
-    return form_of_weights(options.get("backbone") or rows[name].backbone, pretrained) | options
+    return form_of_weights(options.get("backbone") or rows[name].backbone, pretrained) | dict(options)
 
 
 __all__ = ["MODELS", "PAPERS", "build", "options_without_weights"]
