@@ -93,7 +93,8 @@ def train(
     keep = {"auto": None, "yes": True, "no": False}[cache]
     train_base, val_base = (presets.labelled_set(chosen.data, root, split, sbd_root, cache=keep) for split in ("train", "val"))
     _check_stage(chosen, folder, stage_from, resume)  # before what takes long
-    train_data = presets.training_set(chosen.data, train_base, chosen.fit.seed if seed is None else seed, limit)
+    drawn_from, bar = chosen.fit.seed if seed is None else seed, _is_first_process() and not quiet
+    train_data = presets.training_set(chosen.data, train_base, drawn_from, limit, progress=bar)
     if limit is None:
         chosen = replace(chosen, fit=chosen.fit_for(len(train_data)))
     changes = {

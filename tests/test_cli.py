@@ -17,7 +17,7 @@ from PIL import Image
 from edu_seg import models, presets
 from edu_seg.__main__ import COMMANDS, main
 from edu_seg.datasets import Shapes
-from edu_seg.datasets.transforms import Compose
+from edu_seg.datasets.transforms import Compose, Seeded
 from edu_seg.losses import AuxiliaryLoss, CrossEntropy
 from edu_seg.presets import PRESETS, DataSpec, Preset
 from edu_seg.training import find_checkpoint, load_checkpoint
@@ -318,7 +318,9 @@ def test_heads_compared_on_camvid_share_all_but_the_head(name: str) -> None:
 
 def test_augmentation_of_a_preset_has_every_step() -> None:
     preset = PRESETS["pspnet-resnet50-voc"]
-    steps = presets.training_set(preset.data, Shapes(1), seed=0).transform
+    data = presets.training_set(preset.data, Shapes(1), seed=0)
+    assert isinstance(data, Seeded)
+    steps = data.transform
     assert isinstance(steps, Compose)
     assert len(steps.transforms) == 6  # scale, rotation, crop, mirror, blur, normalise
 

@@ -167,6 +167,25 @@ def test_train_says_how_many_steps_the_images_found_make(
     assert "1 epochs, 1 steps" in capsys.readouterr().out
 
 
+def test_proposals_come_in_parts_one_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them in turn, whoever asks for an epoch first: a resumed run sees what the whole one saw."""
+    spec = replace(SMALL, size=(48, 64), objects="proposals", object_size=16, flip=0.0)
+    base = presets.labelled_set(spec, None, "train")
+    whole = presets.training_set(spec, base, seed=3)
+    assert isinstance(whole, presets.Parts)
+    monkeypatch.setattr("edu_seg.presets.specs.PROPOSALS_AN_EPOCH", size := len(whole) // 4)
+    parts, late = (presets.training_set(spec, base, seed=3) for _ in range(2))
+    seen: list[Tensor] = []
+    for epoch in range(1, 6):
+        parts.set_epoch(epoch)
+        seen += [parts[index][0] for index in range(len(parts))]
+    assert len(seen) == 5 * size > len(whole)
+    late.set_epoch(5)
+    assert torch.equal(late[size - 1][0], seen[-1])
+    totals = [round(float(whole[index][0].sum()), 2) for index in range(len(whole))]
+    assert {round(float(image.sum()), 2) for image in seen} == set(totals)
+
+
 # How fast
 
 

@@ -3,7 +3,7 @@
 from edu_seg.presets.papers import PAPERS
 from edu_seg.presets.scenes import SCENES
 from edu_seg.presets.small import SMALL
-from edu_seg.presets.specs import DataSpec, LabelledSet, Preset, evaluation_set, labelled_set, make_loss, start_from, training_set
+from edu_seg.presets.specs import DataSpec, LabelledSet, Parts, Preset, evaluation_set, labelled_set, make_loss, start_from, training_set
 
 PRESETS: dict[str, Preset] = PAPERS | SCENES | SMALL
 """name → preset."""
@@ -20,6 +20,7 @@ __all__ = [
     "PRESETS",
     "DataSpec",
     "LabelledSet",
+    "Parts",
     "Preset",
     "evaluation_set",
     "get",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from edu_seg.presets.specs import DataSpec, Preset
+from edu_seg.presets.specs import PROPOSALS_AN_EPOCH, DataSpec, Preset
 from edu_seg.training import FitConfig
 
 VOC = DataSpec("voc")
@@ -124,12 +124,12 @@ PAPERS: dict[str, Preset] = {
         images_due=200_000,
     ),
     "deconvnet-voc": Preset(
-        DECONVNET_SOURCE + "Stage 2: proposals that overlap an object by half; 40,000 steps of 2.7 million crops.",
+        DECONVNET_SOURCE + "Stage 2: proposals that overlap an object by half; 40,000 steps of 2.7 million crops, 100,000 an epoch.",
         "deconvnet",
         DataSpec("voc", objects="proposals", crop=(224, 224), flip=0.5),
-        replace(DECONVNET, epochs=1, validate_every=1),
+        replace(DECONVNET, epochs=26, validate_every=13),
         stage_from="deconvnet-voc-centred",
-        images_due=2_700_000,
+        images_due=PROPOSALS_AN_EPOCH,
     ),
     "deeplab-largefov-voc": Preset(
         LARGEFOV_SOURCE,

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
+from tqdm import tqdm
 
 from edu_seg import models
 from edu_seg.backbones.dilated import TORCHVISION
@@ -15,8 +17,12 @@ from edu_seg.datasets.transforms import Seeded, evaluation_transform, training_t
 from edu_seg.layers import freeze_batch_norm
 from edu_seg.losses import AuxiliaryLoss, CrossEntropy, Loss, class_weights
 from edu_seg.object_crops import Crops, balanced, centred_examples, proposal_examples
+from edu_seg.objects import Boxes
 from edu_seg.proposals import region_boxes
 from edu_seg.training import FitConfig
+
+PROPOSALS_AN_EPOCH = 100_000
+"""Of the millions that a set's images have."""
 
 LabelledSet = Shapes | CamVid | VOCSegmentation | Cityscapes | ADE20K | MaskFolder
 
@@ -150,20 +156,54 @@ def labelled_set(spec: DataSpec, root: str | None, split: str, sbd_root: str | N
     raise ValueError(f"data kind {spec.kind!r}: there are shapes, camvid and voc, and also cityscapes, ade20k and folder.")
 
 
-def training_set(spec: DataSpec, base: LabelledSet, seed: int, limit: int | None = None) -> Seeded:
-    """`base`, or its first `limit` images, with the augmentation, whose chance depends on (seed, epoch, index)."""
+class Parts(Dataset[tuple[Tensor, Tensor]]):
+    """`dataset`, of which each epoch shows the next `size` items, in an order drawn once from the seed; after the last the first again.
+
+    So an epoch, after which a run is stored, stays short where there are millions of items.
+    """
+
+    def __init__(self, dataset: Seeded, size: int, seed: int) -> None:
+        self.dataset, self.size = dataset, min(size, len(dataset))
+        self.order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # persistent workers see it as well
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """From now on the part of `epoch` (1, 2, ...). Call it before the loader is iterated, not during."""
+        self.dataset.set_epoch(epoch)
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        place = int(self._epoch) * self.size + range(self.size)[index]
+        return self.dataset[int(self.order[place % len(self.order)])]
+
+
+def training_set(spec: DataSpec, base: LabelledSet, seed: int, limit: int | None = None, *, progress: bool = False) -> Seeded | Parts:
+    """`base`, or its first `limit` images, with the augmentation, whose chance depends on (seed, epoch, index).
+
+    Where proposals are trained on, in parts of `PROPOSALS_AN_EPOCH`. progress: a bar on stderr while they are looked for.
+    """
     chances = {"flip": spec.flip, "jitter": spec.jitter, "hue": spec.hue, "blur": spec.blur, "rotation": spec.rotation}
     transform = training_transform(spec.crop, scale=spec.scale, **chances)
     images = _first(base, limit)
-    return Seeded(images if spec.objects is None else _object_crops(spec, images), transform, seed)
+    data = Seeded(images if spec.objects is None else _object_crops(spec, images, progress), transform, seed)
+    return Parts(data, PROPOSALS_AN_EPOCH, seed) if spec.objects == "proposals" else data
 
 
-def _object_crops(spec: DataSpec, images: Dataset[tuple[Tensor, Tensor]]) -> Crops:
+def _object_crops(spec: DataSpec, images: Dataset[tuple[Tensor, Tensor]], progress: bool) -> Crops:
     """Crops around objects, as many of each class. Every image is read once for it."""
     if spec.objects == "centred":
         examples = centred_examples(images)
     elif spec.objects == "proposals":
-        examples = proposal_examples(images, region_boxes)
+        with tqdm(total=len(images), desc="proposals", disable=not progress) as bar:  # pyright: ignore[reportArgumentType]
+
+            def propose(image: Tensor) -> Boxes:
+                bar.update()
+                return region_boxes(image)
+
+            examples = proposal_examples(images, propose)
     else:
         raise ValueError(f"objects = {spec.objects!r}: there are centred and proposals.")
     if not examples:
