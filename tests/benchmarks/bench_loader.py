@@ -1,6 +1,6 @@
 """Images a second that loading alone gives, against what training consumes: CamVid at 240 × 320, augmented as for `camvid-cpu`.
 
-Run: EDU_SEG_DATA=FOLDER python tests/benchmarks/bench_loader.py [--workers 1] [--steps 30] [--threads 2]
+Run: EDU_SEG_DATA=FOLDER python tests/benchmarks/bench_loader.py [--workers 1] [--steps 30] [--threads 2] [--presets NAME …]
 
 Loading: batches of 8 from worker processes, nothing done with them; once with the images decoded before (as the presets have it), once
 from the files. Training: forward, backward and optimiser steps on a batch that lies ready, for the CPU presets named below, each with the
@@ -70,14 +70,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name, default in (("--workers", 1), ("--steps", 30), ("--threads", os.cpu_count() or 1)):
         parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--presets", nargs="*", default=NAMES)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     size = presets.get("camvid-cpu").data.size
     cached = CamVid(None, "train", size, cache=True)
-    speeds = {name: consumed(name, cached, options.steps) for name in NAMES}
-    for name, speed in speeds.items():
-        print(f"training   {name:<24}{speed:>8.1f} images/s")
-    fastest = max(speeds.values())
+    fastest = 0.0
+    for name in options.presets:
+        speed = consumed(name, cached, options.steps)
+        fastest = max(fastest, speed)
+        print(f"training   {name:<24}{speed:>8.1f} images/s", flush=True)
     for kind, base in (("decoded before", cached), ("from the files", CamVid(None, "train", size))):
         speed = loaded(base, options.workers)
         print(f"loading    {kind:<24}{speed:>8.1f} images/s, {speed / fastest:.1f} times the fastest of these")
