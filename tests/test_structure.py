@@ -4,6 +4,7 @@ The table is data; the imports are read with `ast`, those inside functions inclu
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -243,6 +244,31 @@ ALLOWED = {
 
 def test_imports_from_below_and_from_the_left_pass(tmp_path: Path) -> None:
     assert problems(made_up(tmp_path, GROUND | ALLOWED)) == []
+
+
+# --- the same table in the README -----------------------------------------------------------------------------------------------
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+AS_WRITTEN = {"python -m edu_seg": "__main__"}
+
+
+def printed_floors(page: str) -> tuple[tuple[str, ...], ...]:
+    """The modules in code marks of each row of the README's table of floors; raises ValueError where its numbers do not count up from 0."""
+    rows = re.findall(r"^\| (\d+) \| (`.*) \|$", page.partition("| floor | modules |")[2].partition("\n\n")[0], re.MULTILINE)
+    if [int(number) for number, _ in rows] != list(range(len(rows))):
+        raise ValueError(f"the README numbers its floors {', '.join(number for number, _ in rows)}")
+    return tuple(tuple(AS_WRITTEN.get(name, name) for name in re.findall(r"`([^`]+)`", names)) for _, names in rows)
+
+
+def test_the_readme_has_the_same_floors() -> None:
+    assert printed_floors(README) == FLOORS
+
+
+def test_another_table_is_noticed() -> None:
+    table = "| floor | modules |\n|---|---|\n| 0 | `a`, `b` |\n| 1 | `python -m edu_seg`, the notebooks |\n\n| 2 | `c` |\n"
+    assert printed_floors(table) == (("a", "b"), ("__main__",))
+    with pytest.raises(ValueError, match="numbers its floors 0, 2"):
+        printed_floors(table.replace("| 1 |", "| 2 |"))
 
 
 HEAVY = ("matplotlib", "ipywidgets", "torchvision", "anywidget", "accelerate")
