@@ -72,10 +72,11 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """What one page did: addresses asked for, errors, its width on a phone, axe-core's serious findings."""
+    """What one page did: addresses asked for, errors; with all its folds open, their number, its width on a phone, axe-core's findings."""
 
     asked: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    folds: int = 0
     width: int = 0
     findings: list[str] = field(default_factory=list)
 
@@ -96,6 +97,13 @@ def serious(page: Page) -> list[str]:
     return [f"{finding['id']}: {[node['html'][:160] for node in finding['nodes'][:3]]}" for finding in grave]
 
 
+OPEN_ALL = """() => {
+  const folds = [...document.querySelectorAll("details")];
+  for (const fold of folds) fold.open = true;
+  return folds.length;
+}"""
+
+
 def visit(browser: Browser, path: Path) -> Visit:
     made = Visit()
     page = browser.new_page(viewport=PHONE)
@@ -103,6 +111,7 @@ def visit(browser: Browser, path: Path) -> Visit:
     watched(page, made)
     page.goto(path.as_uri())
     page.wait_for_timeout(200)
+    made.folds = page.evaluate(OPEN_ALL)
     made.width = page.evaluate("document.documentElement.scrollWidth")
     page.set_viewport_size(DESK)
     made.findings = serious(page)
@@ -122,6 +131,19 @@ def test_all_pages_were_visited(visits: dict[str, Visit]) -> None:
     assert {"index.html", "claims.html", "search.html", "api/index.html", "api/metrics.html"} <= set(visits)
     assert "notebooks/03_shift_and_stitch.html" in visits
     assert any(name.startswith("widgets/03-") for name in visits)
+
+
+def test_folds_are_measured_too(visits: dict[str, Visit]) -> None:
+    """Of notebook 03: answers to the recall questions and the exercises, and the numbers of its figures."""
+    assert visits["notebooks/03_shift_and_stitch.html"].folds >= 10
+
+
+def test_what_a_fold_hides_is_found(browser: Browser, tmp_path: Path) -> None:
+    hidden = '<details><summary>Answer</summary><p style="width: 900px; color: #bbb">forty-two</p></details>'
+    (tmp_path / "a.html").write_text(f'<html lang="en"><title>A</title><main><h1>A</h1>{hidden}</main></html>')
+    made = visit(browser, tmp_path / "a.html")
+    assert made.width >= 900
+    assert [finding.partition(":")[0] for finding in made.findings] == ["color-contrast"]
 
 
 def test_nothing_is_asked_from_a_network(visits: dict[str, Visit], site: Path) -> None:
