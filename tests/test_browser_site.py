@@ -39,7 +39,7 @@ CELLS = "from edu_seg.widgets import ConvLab, GridLab", "ConvLab(size=4, kernel_
 
 def wide_table() -> str:
     """The folded numbers of a chart of eight curves."""
-    fig, axes = new_figure(4, 3)
+    fig, axes = new_figure(4.0, 3.0)
     for number in range(8):
         axes[0, 0].plot(range(4), range(number, number + 4), label=f"deeplab_v3_resnet{number}")
     return fold(fig)
