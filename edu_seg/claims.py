@@ -15,7 +15,8 @@ class Claim:
     """One claim: who says it and where, the statement, the value that we expect to measure, and how near is near enough.
 
     expected: a number, a truth value, a text or a list of them. tolerance: the largest difference allowed in any number, 0 for
-    exact. printed: what the source prints, where that differs from `expected` (an erratum). notebook: the one that checks it.
+    exact. printed: what the source prints, where that differs from `expected` (an erratum). notebook: the one that checks it. varies:
+    the measured number's own digits differ from machine to machine, so that the line says only how near it is.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Claim:
     notebook: str
     tolerance: float = 0.0
     printed: Any = None
+    varies: bool = False
 
 
 @cache
@@ -42,20 +44,35 @@ def claims() -> dict[str, Claim]:
 def check(claim_id: str, measured: Any) -> None:
     """Prints one line, `paper · where · claim · expected · measured · ok`; raises AssertionError where the two differ.
 
-    measured: of the kind of `expected`; torch and numpy numbers will do. Measured floats are shown only through the tolerance
-    that they keep, so that the line is the same on every machine. Raises ValueError for an unknown id.
+    measured: of the kind of `expected`; torch and numpy numbers will do. A number that has a tolerance is shown to the tolerance's
+    decimal, and a difference from 0 only by its tolerance: so the line is the same on every machine. Raises ValueError for an unknown id.
     """
     if claim_id not in claims():
         raise ValueError(f"no claim is called {claim_id!r}: the ids are in edu_seg/claims.toml")
     claim = claims()[claim_id]
     expected, found = list(_flat(claim.expected)), list(_flat(measured))
     agrees = len(expected) == len(found) and all(_agree(a, b, claim.tolerance) for a, b in zip(expected, found, strict=True))
-    shown = f"within {claim.tolerance:g}" if claim.tolerance and agrees else _text(measured)
+    shown = _shown(claim, measured) if claim.tolerance and agrees else _text(measured)
     printed = "" if claim.printed is None else f"printed {_text(claim.printed)} · "
     line = f"{claim.paper}, {claim.where} · {claim.statement} · {printed}expected {_text(claim.expected)} · measured {shown}"
     if not agrees:
         raise AssertionError(f"{line} · differs")
     print(f"{line} · {'ok' if claim.printed is None else 'erratum'}")
+
+
+def _shown(claim: Claim, measured: Any) -> str:
+    """A measured value that keeps the claim's tolerance, without the digits in which machines differ."""
+    within = f"within {claim.tolerance:g}"
+    if claim.varies or not any(_flat(claim.expected)):
+        return within
+    return f"{_text(_rounded(measured, -math.floor(math.log10(claim.tolerance))))} ({within})"
+
+
+def _rounded(value: Any, places: int) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        return [_rounded(part, places) for part in value]
+    return round(float(value), places) + 0.0  # no -0
 
 
 def _flat(value: Any) -> Iterable[Any]:

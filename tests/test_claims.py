@@ -4,6 +4,8 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,7 @@ def test_a_row_is_well_formed(claim: Claim) -> None:
         assert claim.tolerance == 0
     if any(isinstance(leaf, float) for leaf in leaves):
         assert claim.tolerance > 0, "a float is equal to nothing but itself: say how near is near enough"
+    assert claim.tolerance > 0 or not claim.varies
     if claim.printed is not None:
         assert claim.printed != claim.expected
     assert re.fullmatch(r"\d\d_[a-z0-9_]+", claim.notebook)
@@ -154,16 +157,50 @@ def test_a_difference_is_printed_and_raised(only, capsys: pytest.CaptureFixture[
     assert "ok" not in capsys.readouterr().out
 
 
-def test_a_float_is_shown_by_its_tolerance(only, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same line on every machine, whatever the last digits are."""
+def test_a_float_is_shown_to_its_tolerance(only, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same line on every machine, whatever the digits behind the tolerance are."""
     only(row(0.5, 1e-6))
     check("made-up", 0.5 + 9e-7)
     check("made-up", 0.5 - 3e-8)
     first, second = capsys.readouterr().out.splitlines()
-    assert first == second == "Paper, table 1 · a number · expected 0.5 · measured within 1e-06 · ok"
+    assert second == "Paper, table 1 · a number · expected 0.5 · measured 0.5 (within 1e-06) · ok"
+    assert first == second.replace("measured 0.5", "measured 0.500001")
     for far in (0.5 + 2e-6, 0.5 - 2e-6):
         with pytest.raises(AssertionError, match=rf"measured {re.escape(str(far))} · differs"):
             check("made-up", far)
+
+
+SHOWN = [
+    ([11.7, 25.6], 0.05, [11.689512, 25.557], "11.69 / 25.56 (within 0.05)"),
+    ([[0.5, 4]], 1e-9, torch.tensor([[0.5, 4.0]], dtype=torch.float64), "(0.5, 4) (within 1e-09)"),
+    (0.5, 0.1, np.float64(0.5499), "0.5 (within 0.1)"),
+    ([3.5, 0.0], 1e-12, (Fraction(7, 2), -1e-15), "3.5 / 0 (within 1e-12)"),
+    (2.25, 1e-3, 2.25049, "2.25 (within 0.001)"),
+    (0.0, 1e-12, 3e-13, "within 1e-12"),
+    ([0.0, 0.0], 0.06, [0.05, -0.05], "within 0.06"),
+]
+
+
+@pytest.mark.parametrize(("expected", "tolerance", "measured", "shown"), SHOWN)
+def test_what_is_shown_of_a_measured_number(
+    only, capsys: pytest.CaptureFixture[str], expected: object, tolerance: float, measured: object, shown: str
+) -> None:
+    only(row(expected, tolerance))
+    check("made-up", measured)
+    assert capsys.readouterr().out.endswith(f" · measured {shown} · ok\n")
+
+
+def test_a_number_that_varies_is_not_shown(only, capsys: pytest.CaptureFixture[str]) -> None:
+    only(replace(row(0.04, 0.02), varies=True))
+    check("made-up", 0.0312)
+    assert capsys.readouterr().out == "Paper, table 1 · a number · expected 0.04 · measured within 0.02 · ok\n"
+
+
+def test_every_tolerance_has_its_decimal() -> None:
+    """Its own decimal place, not one too few by the logarithm's rounding: 0.02 is told to hundredths, 1e-5 to five places."""
+    for tolerance in {claim.tolerance for claim in TABLE.values() if claim.tolerance}:
+        exponent = int(f"{tolerance:e}".partition("e")[2])
+        assert math.floor(math.log10(tolerance)) == exponent
 
 
 def test_an_erratum(only, capsys: pytest.CaptureFixture[str]) -> None:
