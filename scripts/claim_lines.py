@@ -103,10 +103,10 @@ def claims_page(checked: list[Checked], titles: Mapping[str, str]) -> str:
 CLAIMS = """# Claims
 
 {number} statements of the papers, as the notebooks' last run found them; {errata} of them are errata, repeated at the end. *Expected* is
-what follows from the paper or from the definition; *measured* is what the cell computed, to the decimal of its tolerance and six digits at most.
-"Within 0.05" means that it differs from the expected number by no more than that. It stands alone where the digits would be those of
-one machine only: for a difference that should be 0, and for errors and bytes that another processor changes. A claim that failed would
-have stopped its notebook."""
+what follows from the paper or from the definition; *measured* is what the cell computed, to the decimal of its tolerance and six digits
+at most. "Within 0.05" means that it differs from the expected number by no more than that. It stands alone where the digits would be
+those of one machine only: for a difference that should be 0, and for errors and bytes that another processor changes. A claim that
+failed would have stopped its notebook."""
 
 ERRATA = """## Errata
 
