@@ -1,10 +1,14 @@
 """exercises: right answers of every style pass, typical wrong ones are told what is wrong, and nothing an answer does stops the lesson."""
 
+import ast
 import inspect
+import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -12,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from course_env import NOTEBOOKS as FOLDER
 from torch import Tensor, nn
 
 from edu_seg.backbones import build as build_backbone
 from edu_seg.conv_matrix import conv_matrix
-from edu_seg.exercises import EXERCISES, check
-from edu_seg.exercises.checking import Exercise, Mistake, review
+from edu_seg.exercises import EXERCISES, check, checking
+from edu_seg.exercises.checking import DRAWN, Exercise, Mistake, drawn_cases, review
 from edu_seg.exercises.notebooks import NOTEBOOKS
 from edu_seg.geometry import PIXELS, Field, Grid, crop_offset, output_size, transposed_output_size
 from edu_seg.metrics import ConfusionMatrix
@@ -26,42 +31,50 @@ from edu_seg.receptive_field import receptive_field
 from edu_seg.training import FitConfig, lr_factor
 from edu_seg.upsampling import bilinear_kernel
 
+
+@pytest.fixture(autouse=True)
+def same_cases_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner meets other random cases at each check; a test meets the same."""
+    monkeypatch.setattr(checking, "drawn_cases", partial(drawn_cases, seed=0))
+
+
 # --- right answers, written otherwise than the reference ------------------------------------------------------------------------
 
 
 def confusion_by_loop(preds, labels, num_classes):
     counts = [[0] * num_classes for _ in range(num_classes)]
     for pred, label in zip(preds.flatten().tolist(), labels.flatten().tolist(), strict=True):
-        if label != 255:
+        if 0 <= label < num_classes:
             counts[label][pred] += 1
     return counts
 
 
 def confusion_by_bincount(preds, labels, num_classes):
-    known = labels < 255
+    known = (labels >= 0) & (labels < num_classes)
     return torch.bincount(labels[known] * num_classes + preds[known], minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def confusion_by_numpy(preds, labels, num_classes):
     counts = np.zeros((num_classes, num_classes))
-    known = labels.numpy() != 255
+    known = np.isin(labels.numpy(), np.arange(num_classes))
     np.add.at(counts, (labels.numpy()[known], preds.numpy()[known]), 1)
     return counts
 
 
-def mean_iou_by_loop(counts):
+def mean_iou_by_loop(counts, left_out=()):
     total, classes = 0.0, 0
-    for k in range(len(counts)):
+    for k in set(range(len(counts))) - set(left_out):
         union = counts[k, :].sum() + counts[:, k].sum() - counts[k, k]
         if union > 0:
             total, classes = total + counts[k, k].item() / union.item(), classes + 1
     return total / classes
 
 
-def mean_iou_by_numpy(counts):
+def mean_iou_by_numpy(counts, left_out):
     n = np.asarray(counts, dtype=np.float64)
     union = n.sum(0) + n.sum(1) - np.diag(n)
-    return (np.diag(n)[union > 0] / union[union > 0]).mean()
+    kept = (union > 0) & ~np.isin(np.arange(len(n)), left_out)
+    return (np.diag(n)[kept] / union[kept]).mean()
 
 
 def set_iou_by_concatenation(pairs, num_classes):
@@ -103,7 +116,7 @@ def dilations_by_search(layers):
     """Step by step the largest dilation that leaves no hole."""
     found, reached = [], {0}
     for _ in range(layers):
-        for d in range(1, 100):
+        for d in range(1, 300):
             wider = {place + step for place in reached for step in (-d, 0, d)}
             if len(wider) == max(wider) - min(wider) + 1:
                 best, widest = d, wider
@@ -119,7 +132,10 @@ def offset_by_grid(pad):
 def sum_by_loop(upsampled, finer, offset):
     rows = [i for i in range(upsampled.shape[2]) if 0 <= i + offset < finer.shape[2]]
     columns = [j for j in range(upsampled.shape[3]) if 0 <= j + offset < finer.shape[3]]
-    return [[[[float(upsampled[0, 0, i, j] + finer[0, 0, i + offset, j + offset]) for j in columns] for i in rows]]]
+    made = torch.zeros(*upsampled.shape[:2], len(rows), len(columns))
+    for (a, i), (b, j) in product(enumerate(rows), enumerate(columns)):
+        made[:, :, a, b] = upsampled[:, :, i, j] + finer[:, :, i + offset, j + offset]
+    return made
 
 
 def sum_by_narrow(upsampled, finer, offset):
@@ -145,13 +161,13 @@ def kernel_by_convolution(size):
     return torch.from_numpy(np.outer(tent, tent)).float()
 
 
-def rarefied_by_loop(kernel, s):
-    height, width = ((size - 1) * s + 1 for size in kernel.shape)
-    return [[float(kernel[i // s, j // s]) if i % s == 0 == j % s else 0.0 for j in range(width)] for i in range(height)]
+def rarefied_by_loop(kernel, down, across):
+    height, width = ((size - 1) * s + 1 for size, s in zip(kernel.shape, (down, across), strict=True))
+    return [[float(kernel[i // down, j // across]) if i % down == 0 == j % across else 0.0 for j in range(width)] for i in range(height)]
 
 
-def rarefied_by_transposed_convolution(kernel, s):
-    return F.conv_transpose2d(kernel[None, None], torch.ones(1, 1, 1, 1), stride=s)[0, 0]
+def rarefied_by_transposed_convolution(kernel, down, across):
+    return F.conv_transpose2d(kernel[None, None], torch.ones(1, 1, 1, 1), stride=(down, across))[0, 0]
 
 
 def stitched_by_loop(passes, f):
@@ -192,13 +208,16 @@ def kernel_from_outputs(weight, channels, height, width):
     return (ones.flatten(1) @ weight.T).T.unflatten(1, (channels, height, width))
 
 
-def crops_by_unfold(image, size, stride):
-    return F.unfold(image[None], size, stride=stride)[0].T.view(-1, len(image), size, size)
+def crops_by_unfold(image, labels, size, stride):
+    crops = F.unfold(image[None], size, stride=stride)[0].T.view(-1, len(image), size, size)
+    middles = F.unfold(labels[None, None].float(), size, stride=stride)[0, size // 2 * size + size // 2]
+    return crops[middles < 255]
 
 
-def crops_by_windows(image, size, stride):
+def crops_by_windows(image, labels, size, stride):
     windows = image.unfold(1, size, stride).unfold(2, size, stride)
-    return windows.flatten(1, 2).transpose(0, 1).clone()
+    middles = labels.unfold(0, size, stride).unfold(1, size, stride)[:, :, size // 2, size // 2]
+    return windows.flatten(1, 2).transpose(0, 1)[middles.flatten() != 255]
 
 
 def saving_by_pixels(n, conv, fc, crop, stride):
@@ -242,35 +261,51 @@ def upsampled_by_division(scores, factor):
     return made / weight
 
 
-def composite_by_gradient(f, g, stride):
+def composite_by_gradient(kernels, strides):
     """The composite kernel is what one output owes to each input."""
-    x = torch.zeros(1, 1, (len(f) - 1) * stride + len(g), requires_grad=True)
-    output = F.conv1d(F.conv1d(x, g[None, None], stride=stride), f[None, None])
-    return torch.autograd.grad(output.sum(), x)[0].flatten()
+    size = 1
+    for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
+        size = (size - 1) * stride + len(kernel)
+    made = x = torch.zeros(1, 1, size, requires_grad=True)
+    for kernel, stride in zip(kernels, strides, strict=True):
+        made = F.conv1d(made, kernel[None, None], stride=stride)
+    return torch.autograd.grad(made.sum(), x)[0].flatten()
 
 
-def composite_by_numpy(f, g, stride):
-    spread = np.zeros((len(f) - 1) * stride + 1)
-    spread[::stride] = f
-    return np.convolve(spread, g)
+def composite_from_above(kernels, strides):
+    """The upper layers' kernel is spread by the stride of the layer below them, and no other."""
+    made = np.ones(1)
+    for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
+        spread = np.zeros((len(made) - 1) * stride + 1)
+        spread[::stride] = made
+        made = np.convolve(spread, kernel)
+    return made
 
 
 def unpooled_by_loop(values, switches, height, width):
     made = [[0.0] * width for _ in range(height)]
-    for value, switch in zip(values.flatten().tolist(), switches.flatten().tolist(), strict=True):
-        made[switch // width][switch % width] = value
+    for i, j in np.ndindex(*values.shape):
+        made[2 * i + int(switches[i, j]) // 2][2 * j + int(switches[i, j]) % 2] = float(values[i, j])
     return made
 
 
 def unpooled_to_even(values, switches, height, width):
-    made = np.zeros((height + 9, width + 9))
-    for value, switch in zip(values.flatten().tolist(), switches.flatten().tolist(), strict=True):
-        made[divmod(switch, 2 * values.shape[1])] = value
-    return made[:height, :width]
+    """The code that the exercise gives to be mended."""
+    i, j = torch.meshgrid(*map(torch.arange, values.shape), indexing="ij")
+    rows, columns = 2 * i + switches // 2, 2 * j + switches % 2
+    made = torch.zeros(height * width)
+    made[rows * 2 * values.shape[1] + columns] = values
+    return made.view(height, width)
 
 
 def unpooled_by_torch(values, switches, height, width):
-    return F.max_unpool2d(values[None, None], switches[None, None], [2, 2], output_size=(height, width))[0, 0].numpy()
+    rows = 2 * torch.arange(len(values))[:, None] + switches // 2
+    places = rows * width + 2 * torch.arange(values.shape[1]) + switches % 2
+    return F.max_unpool2d(values[None, None], places[None, None], [2, 2], output_size=(height, width))[0, 0].numpy()
+
+
+def unpooled_as_columns(values, switches, height, width):
+    return unpooled_by_loop(values, switches % 2 * 2 + switches // 2, height, width)
 
 
 def unet_output_by_rule(size, levels):
@@ -293,10 +328,11 @@ def unet_output_by_net(size, levels):
 
 
 def border_term_by_loop(distances, w0, sigma):
-    return [w0 * math.exp(-(sum(sorted(column)[:2]) ** 2) / (2 * sigma**2)) for column in distances.T.tolist()]
+    return [w0 * math.exp(-(sum(sorted([*column, math.inf])[:2]) ** 2) / (2 * sigma**2)) for column in distances.T.tolist()]
 
 
 def border_term_by_topk(distances, w0, sigma):
+    distances = F.pad(distances, (0, 0, 0, 1), value=math.inf)
     return (w0 * torch.exp(-torch.topk(distances, 2, 0, largest=False).values.sum(0).square() / 2 / sigma / sigma)).numpy()
 
 
@@ -330,11 +366,21 @@ def dilated_by_numpy(signal, kernel, d):
     return np.convolve(signal.numpy(), spread, "valid")
 
 
-def identity_by_loop(c_in, c_out, C):
-    weight = torch.zeros(c_out, c_in)
-    for group in range(C):
-        weight[group * c_out // C : (group + 1) * c_out // C, group * c_in // C : (group + 1) * c_in // C] = C / c_out
+def identity_by_loop(before, after):
+    weight = torch.zeros(sum(after), sum(before))
+    for k in range(len(after)):
+        weight[sum(after[:k]) : sum(after[: k + 1]), sum(before[:k]) : sum(before[: k + 1])] = 1 / after[k]
     return weight
+
+
+def identity_by_blocks(before, after):
+    return torch.block_diag(*(torch.full((b, a), 1 / b) for a, b in zip(before, after, strict=True)))
+
+
+def identity_of_equal_shares(before, after):
+    """Section 5's formula."""
+    C, c_in, c_out = len(before), sum(before), sum(after)
+    return [[C / c_out if a * C // c_in == b * C // c_out else 0.0 for a in range(c_in)] for b in range(c_out)]
 
 
 def places_read(dilations):
@@ -368,6 +414,11 @@ def cure_by(no_holes, dilations):
 
 def cure_by_places(dilations):
     return cure_by(lambda stack: len(places_read(stack)) == 2 * sum(stack) + 1, dilations)
+
+
+def identity_in_turn(before, after):
+    C, c_in, c_out = len(before), sum(before), sum(after)
+    return [[C / c_out * (a % C == b % C) for a in range(c_in)] for b in range(c_out)]
 
 
 def energy_by_pairs(labels, unary, kernel):
@@ -418,15 +469,16 @@ def vote_by_counter(preds, cells):
     for i in range(preds.shape[0]):
         row = []
         for j in range(preds.shape[1]):
-            inside = sorted(preds[cells == cells[i, j]].tolist())
-            row.append(max(inside, key=inside.count))
+            inside = sorted(preds[(cells == cells[i, j]) & (preds < 255)].tolist())
+            row.append(max(inside, key=inside.count, default=255))
         rows.append(row)
     return rows
 
 
 def vote_by_table(preds, cells):
-    table = torch.zeros(int(cells.max()) + 1, int(preds.max()) + 1)
+    table = torch.zeros(int(cells.max()) + 1, 256)
     table.index_put_((cells.flatten(), preds.flatten()), torch.ones(preds.numel()), accumulate=True)
+    table[:, 255] = 0.5  # less than one vote, more than none
     return table.argmax(1)[cells]
 
 
@@ -439,13 +491,13 @@ def poly_by_torch(step, total, start, end, power):
     return schedule.get_last_lr()[0] + end
 
 
-def valid_by_convolution(N, r):
-    counts = F.conv2d(torch.ones(1, 1, N, N), torch.ones(1, 1, 3, 3), padding=r, dilation=r)
-    return counts.mean() / 9
+def valid_by_convolution(N, r, k):
+    ones = torch.ones(1, 1, N, N, dtype=torch.float64)
+    return F.conv2d(ones, torch.ones(1, 1, k, k).double(), padding=k // 2 * r, dilation=r).mean() / k**2
 
 
-def valid_by_counting(N, r):
-    along = [sum(0 <= place + step < N for step in (-r, 0, r)) / 3 for place in range(N)]
+def valid_by_counting(N, r, k):
+    along = [sum(0 <= place + r * tap < N for tap in range(-(k // 2), k // 2 + 1)) / k for place in range(N)]
     return (sum(along) / N) ** 2
 
 
@@ -581,7 +633,8 @@ RIGHT: dict[str, list[Any]] = {
         lambda a, s, b, t: next((k, t // s, (b - a) // s // (k - 1)) for k in (7, 5, 3) if (b - a) // s % (k - 1) == 0),
     ],
     "01.3": [field_from_the_end, field_by_tracing],
-    "01.4": [dilations_by_search, lambda layers: 3.0 ** np.arange(layers)],
+    "01.4": [lambda layers: 3.0 ** np.arange(layers), dilations_by_search],
+    "01.5": [[907, 715, 483, 971], np.array([715 + 6 * 32, 715, 427 + 2 * (4 + 8 + 16), 427 + 17 * 2 * 16]), (907, 715, 483, 971)],
     "03.1": [[64, 16, 57, 44], (8**2, (8 // 2) ** 2, 100 - 44 + 1, 44), torch.tensor([64, 16, 8 + 7 * 7, 44])],
     "03.2": [rarefied_by_loop, rarefied_by_transposed_convolution],
     "03.3": [stitched_by_loop, stitched_by_permuting],
@@ -602,11 +655,12 @@ RIGHT: dict[str, list[Any]] = {
     "04.2": [output_padding_by_search, lambda n, k, s, p, d: (n + 2 * p - d * (k - 1) - 1) % s],
     "04.3": [transposed_by_loop, transposed_by_matrix, transposed_by_gradient],
     "04.4": [upsampled_by_division, lambda scores, f: F.interpolate(scores, scale_factor=f, mode="bilinear", align_corners=False)],
-    "04.5": [composite_by_gradient, composite_by_numpy, transposed_by_loop],
+    "04.5": [composite_by_gradient, composite_from_above],
     "05.1": [lambda pad: pad - 81, offset_by_grid],
     "05.2": [sum_by_loop, sum_by_narrow],
     "05.3": [kernel_by_loop, kernel_by_convolution],
     "05.4": [lambda loss, kept: (loss * kept).sum() / kept.sum(), lambda loss, kept: np.mean(loss.numpy()[kept.numpy()])],
+    "05.5": [[28, 5, 58, 8, 41], np.array([12 * 2 + 4, 38 - 5 - 28, 27 * 2 + 4, 75 - 9 - 58, 57 * 8 + 16 - 31 - 400]), (28, 5, 58, 8, 41)],
     "06.1": [
         [516, 1 / 64, 5529600, 7],
         np.array([700 - 184, 0.25**3, 2 * 64 * 180 * 240, 2**3 - 1]),
@@ -616,9 +670,9 @@ RIGHT: dict[str, list[Any]] = {
     "06.3": [unet_output_by_rule, unet_output_by_net],
     "06.4": [border_term_by_loop, border_term_by_topk],
     "06.5": [maximum_by_loop, maximum_by_padding],
-    "07.1": [[33, 4500, 25, 81], np.array([1 + 2 * 16, 5 * 9 * 100, 5 * 5, 9 * 9]), torch.tensor([33, 4500, 25, 81])],
+    "07.1": [[33, 4500, 25, 81, 380], np.array([1 + 2 * 16, 5 * 9 * 100, 5 * 5, 9 * 9, 404 - 8 - 16]), (33, 4500, 25, 81, 380)],
     "07.2": [dilated_by_pairs, dilated_by_numpy],
-    "07.3": [identity_by_loop, lambda c_in, c_out, C: torch.kron(torch.eye(C), torch.full((c_out // C, c_in // C), C / c_out))],
+    "07.3": [identity_by_loop, identity_by_blocks],
     "07.4": [lambda dilations: len(places_read(dilations) & {place + 1 for place in places_read(dilations)}), shared_by_numpy],
     "07.5": [cure_by_places, lambda dilations: cure_by(filled_without_holes, dilations)],
     "08.1": [[3**12, 12 * 11 // 2, 5 + 1, 3 * 11**2], np.array([531441.0, 66, 6, 363]), (531441, 66, 6, 363)],
@@ -672,8 +726,23 @@ def confusion_with_void(preds, labels, num_classes):
     return confusion_by_bincount(preds, labels.where(labels < 255, 0), num_classes)
 
 
-def iou_of_each(counts):
-    return counts.diag() / (counts.sum(0) + counts.sum(1) - counts.diag())
+def confusion_from_the_end(preds, labels, num_classes):
+    """-1 as an index is the last class."""
+    counts = torch.zeros(num_classes, num_classes)
+    for pred, label in zip(preds.flatten(), labels.flatten(), strict=True):
+        if label != 255:
+            counts[label, pred] += 1
+    return counts
+
+
+def iou_of_each(counts, left_out=()):
+    iou = counts.diag() / (counts.sum(0) + counts.sum(1) - counts.diag())
+    return iou[[k for k in range(len(iou)) if k not in left_out]]
+
+
+def mean_iou_of_the_rest(counts, left_out):
+    kept = [k for k in range(len(counts)) if k not in left_out]
+    return mean_iou_by_loop(counts[kept][:, kept])
 
 
 def mean_of_images(pairs, num_classes):
@@ -763,8 +832,8 @@ def kernel_of_channels_last(weight, channels, height, width):
     return np.moveaxis(weight.numpy().reshape(-1, height, width, channels), 3, 1)
 
 
-def crops_below_before_beside(image, size, stride):
-    return crops_by_windows(image.transpose(1, 2), size, stride).transpose(2, 3)
+def crops_below_before_beside(image, labels, size, stride):
+    return crops_by_windows(image.transpose(1, 2), labels.T, size, stride).transpose(2, 3)
 
 
 def kernels_laid_over_each_other(y, w, stride):
@@ -784,6 +853,21 @@ def upsampling_of_04_4_with_a_border(scores, factor):
     return upsampling_of_04_4(F.pad(scores, (1, 1, 1, 1), mode="replicate"), factor)[..., factor:-factor, factor:-factor]
 
 
+def composite_with_one_stride(kernels, strides):
+    """Right for two layers: each is spread by the stride of the one below, and by nothing else."""
+    made = kernels[0]
+    for kernel, stride in zip(kernels[1:], strides[:-1], strict=True):
+        made = torch.tensor(transposed_by_loop(kernel, made, stride))
+    return made
+
+
+def composite_of_swapped(kernels, strides):
+    made = kernels[0]
+    for position, kernel in enumerate(kernels[1:], start=1):
+        made = torch.tensor(transposed_by_loop(made, kernel, math.prod(strides[:position])))
+    return made
+
+
 def same_pairs(labels, kernel):
     return sum(float(kernel[i, j]) for i in range(len(labels)) for j in range(i) if labels[i] == labels[j])
 
@@ -793,7 +877,20 @@ def update_exponent(probs, unary, kernel):
 
 
 def voted_by(preds, cells, rule):
-    return [[rule(preds[cells == cell].tolist()) for cell in row] for row in cells.tolist()]
+    """By a rule for the labels of each cell, all 255 left out."""
+    labels = {cell: preds[(cells == cell) & (preds < 255)].tolist() for cell in set(cells.flatten().tolist())}
+    return [[rule(labels[cell]) if labels[cell] else 255 for cell in row] for row in cells.tolist()]
+
+
+def vote_of_all(preds, cells):
+    rows = [[preds[cells == cell].bincount().argmax() for cell in row] for row in cells.tolist()]
+    return np.array(rows)
+
+
+def vote_without_void_cells(preds, cells):
+    table = F.one_hot(preds, 256).flatten(0, 1).new_zeros(int(cells.max()) + 1, 256)
+    table.index_put_((cells.flatten(), preds.flatten()), torch.ones_like(preds).flatten(), accumulate=True)
+    return table[:, :255].argmax(1)[cells]
 
 
 def taps_counted_from_one(x, filters, rates):
@@ -818,16 +915,19 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     "00.2": [
         (lambda preds, labels, k: confusion_by_bincount(preds, labels, k).T, "transposed"),
         (confusion_with_void, "void: drop them"),
+        (confusion_from_the_end, "the last class"),
         (lambda preds, labels, k: confusion_by_bincount(preds, labels, k) / (labels < 255).sum(), "do not divide"),
         (lambda preds, labels, k: confusion_by_bincount(preds, labels, k)[:-1], "shape"),
     ],
     "00.3": [
-        (lambda n: (n.diag() / (n.sum(0) + n.sum(1))).nanmean(), "subtract n_ii once"),
-        (lambda n: (n.diag() / n.sum(1)).nanmean(), "mean accuracy"),
-        (lambda n: iou_of_each(n).nan_to_num(0).mean(), "leave it out of the mean, it is not 0"),
-        (lambda n: iou_of_each(n)[n.sum(1) > 0].mean(), "its IU is 0 and counts"),
-        (lambda n: iou_of_each(n).mean(), "nan"),
+        (lambda n, left_out: (n.diag() / (n.sum(0) + n.sum(1))).nanmean(), "subtract n_ii once"),
+        (lambda n, left_out: (n.diag() / n.sum(1)).nanmean(), "mean accuracy"),
+        (lambda n, left_out: iou_of_each(n, left_out).nan_to_num(0).mean(), "leave it out of the mean, it is not 0"),
+        (lambda n, left_out: iou_of_each(n)[n.sum(1) > 0].mean(), "its IU is 0 and counts"),
+        (lambda n, left_out: iou_of_each(n, left_out).mean(), "nan"),
         (iou_of_each, "take their mean"),
+        (lambda n, left_out: mean_iou_by_loop(n), "have no part in it"),
+        (mean_iou_of_the_rest, "stays in the matrix"),
     ],
     "00.4": [
         (mean_of_images, "A mean over images is another score"),
@@ -875,6 +975,18 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda layers: dilations_by_search(layers)[::-1], "from small to large"),
         (lambda layers: [1, 3, 8, 20][:layers], "Does one come twice"),
     ],
+    "01.5": [
+        ([721, 715, 483, 971], "6 steps of the stride"),
+        ([939, 715, 483, 971], "not 7"),
+        ([907, 907, 483, 971], "has none"),
+        ([907, 523, 483, 971], "taken off twice"),
+        ([907, 715, 427, 971], "The weights are the same"),
+        ([907, 715, 427 - 56, 971], "The other way round"),
+        ([907, 715, 427 + 28, 971], "two steps, one to each side"),
+        ([907, 715, 483, 427 + 17 * 16], "17 blocks more"),
+        ([907, 715, 483, 971 + 56], "has the stride in the 1"),
+        ([907, 715, 483, 900], "A layer adds (k - 1)"),
+    ],
     "03.1": [
         ([8, 4, 57, 44], "every pair of shifts is a pass"),
         ([64, 4, 57, 44], "along each of its two axes"),
@@ -885,10 +997,12 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         ([64, 16, 57], "shape"),
     ],
     "03.2": [
-        (lambda kernel, s: rarefied_by_loop(kernel, s + 1), "s - 1 zeros"),
-        (lambda kernel, s: torch.kron(kernel, torch.eye(s)[:1].T @ torch.eye(s)[:1]), "No zeros behind the last tap"),
-        (lambda kernel, s: torch.kron(kernel, torch.eye(s)[-1:].T @ torch.eye(s)[-1:]), "as if i and j began at 1"),
-        (lambda kernel, s: torch.kron(kernel, torch.ones(s, s)), "Between the taps there are zeros"),
+        (lambda kernel, down, across: rarefied_by_loop(kernel, down + 1, across + 1), "s - 1 zeros"),
+        (lambda kernel, down, across: torch.kron(kernel, torch.eye(down)[:1].T @ torch.eye(across)[:1]), "No zeros behind the last tap"),
+        (lambda kernel, down, across: torch.kron(kernel, torch.eye(down)[-1:].T @ torch.eye(across)[-1:]), "as if i and j began at 1"),
+        (lambda kernel, down, across: torch.kron(kernel, torch.ones(down, across)), "Between the taps there are zeros"),
+        (lambda kernel, down, across: rarefied_by_loop(kernel, across, down), "exchanged"),
+        (lambda kernel, down, across: rarefied_by_loop(kernel, down, down), "is not used"),
     ],
     "03.3": [
         (lambda passes, f: stitched_by_loop(passes.transpose(1, 2), f).T, "exchanged"),
@@ -928,10 +1042,12 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "02.3": [
         (crops_below_before_beside, "in the wrong order"),
-        (lambda image, size, stride: crops_by_unfold(image[:, :-1, :-1], size, stride), "last row or column of crops is missing"),
-        (lambda image, size, stride: crops_by_windows(image, size, size), "lie side by side"),
-        (lambda image, size, stride: crops_by_windows(image, size, 1), "a crop at every pixel"),
-        (lambda image, size, stride: image.unfold(1, size, stride).unfold(2, size, stride), "shape"),
+        (lambda image, labels, *how: crops_by_unfold(image[:, :-1, :-1], labels[:-1, :-1], *how), "last row or column of crops is missing"),
+        (lambda image, labels, size, stride: crops_by_windows(image, labels, size, size), "lie side by side"),
+        (lambda image, labels, size, stride: crops_by_windows(image, labels, size, 1), "a crop at every pixel"),
+        (lambda image, labels, size, stride: crops_by_windows(image, 0 * labels, size, stride), "no label to learn from"),
+        (lambda image, labels, size, stride: crops_by_unfold(image, labels.roll([size // 2] * 2, (0, 1)), size, stride), "a crop's corner"),
+        (lambda image, labels, size, stride: image.unfold(1, size, stride).unfold(2, size, stride), "shape"),
     ],
     "02.4": [
         (lambda n, conv, fc, crop, stride: n**2 * (conv + fc) / (conv * (1 + n * stride / crop) ** 2 + fc * n**2), "n - 1 steps"),
@@ -985,11 +1101,12 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda scores, f: upsampled_by_division(scores, f) / f**2, "sums to factor²"),
     ],
     "04.5": [
-        (lambda f, g, s: composite_by_numpy(f, g, 1), "g's stride is left out"),
-        (lambda f, g, s: composite_by_numpy(g, f, s), "swapped"),
-        (lambda f, g, s: composite_by_numpy(f, g.flip(0), s), "g is flipped"),
-        (lambda f, g, s: composite_by_numpy(f, g, s)[::-1], "the wrong way round"),
-        (lambda f, g, s: torch.cat([f, g]), "shape"),
+        (lambda kernels, strides: composite_from_above(kernels, [1] * len(kernels)), "The strides are left out"),
+        (lambda kernels, strides: composite_from_above(kernels, [*strides[1:], 1]), "wrong"),
+        (composite_with_one_stride, "Strides multiply"),
+        (composite_of_swapped, "swapped"),
+        (lambda kernels, strides: composite_from_above(kernels, strides)[::-1], "the wrong way round"),
+        (lambda kernels, strides: torch.cat(kernels), "shape"),
     ],
     "05.1": [
         (lambda pad: 19, "copied literal"),
@@ -1017,6 +1134,16 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda loss, kept: loss[~kept].mean(), "you average the others"),
         (lambda loss, kept: loss[kept].sum(), "A sum grows"),
     ],
+    "05.5": [
+        ([26, 5, 58, 8, 41], "12 strides between them"),
+        ([28, 10, 58, 8, 41], "what pool4's map has too much"),
+        ([28, 5, 78, 8, 41], "as large as the smaller map"),
+        ([28, 5, 56, 8, 41], "doubling alone"),
+        ([28, 5, 58, 17, 41], "what pool3's map has too much"),
+        ([28, 5, 58, 8, 72], "both ends together"),
+        ([28, 5, 58, 8, 31], "not centred on the image"),
+        ([28, 5, 58, 8, 40], "The first that is wrong: number 5."),
+    ],
     "06.1": [
         ([608, 1 / 64, 5529600, 7], "on each of the two sides"),
         ([516, 1 / 8, 5529600, 7], "one of four units"),
@@ -1026,9 +1153,10 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
     ],
     "06.2": [
         (unpooled_to_even, "may be odd"),
+        (unpooled_as_columns, "you read it as 2 · column + row"),
         (lambda values, switches, height, width: np.kron(values.numpy(), [[1, 0], [0, 0]]), "first corner"),
         (lambda values, switches, height, width: np.kron(values.numpy(), np.ones((2, 2))), "fills its window"),
-        (lambda values, switches, height, width: torch.zeros(height, width), "Make height"),
+        (lambda values, switches, height, width: torch.zeros(height, width), "Make zeros of"),
     ],
     "06.3": [
         (lambda size, levels: size - 4 - 12 * (2 ** (levels - 1) - 1), "Where a pool meets an odd size"),
@@ -1040,6 +1168,7 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda distances, w0, sigma: border_term_by_topk(distances[:2], w0, sigma), "sort each pixel's distances"),
         (lambda distances, w0, sigma: border_term_by_topk(distances, w0, sigma / 2**0.5), "is missing"),
         (lambda distances, w0, sigma: border_term_by_topk(distances, 1.0, sigma), "divide by 2"),
+        (lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2].sum(0) ** 2) / (2 * sigma**2)), "no second one"),
     ],
     "06.5": [
         (
@@ -1050,13 +1179,16 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda scores, corners, height, width: maximum_by_loop(scores.abs(), corners, height, width), "Begin with zeros"),
     ],
     "07.1": [
-        ([17, 4500, 25, 81], "on both sides"),
-        ([2**6 - 1, 4500, 25, 81], "8 is the last"),
-        ([33, 450, 25, 81], "reads all input channels"),
-        ([33, 4500, 169, 81], "five an axis"),
-        ([33, 4500, 81, 81], "several lead to the same input"),
-        ([33, 4500, 25, 49], "nine an axis"),
-        ([33, 4550, 25, 81], "9 · 10 · 10 weights"),
+        ([17, 4500, 25, 81, 380], "on both sides"),
+        ([2**6 - 1, 4500, 25, 81, 380], "8 is the last"),
+        ([33, 450, 25, 81, 380], "reads all input channels"),
+        ([33, 4500, 169, 81, 380], "five an axis"),
+        ([33, 4500, 81, 81, 380], "several lead to the same input"),
+        ([33, 4500, 25, 49, 380], "one on each side"),
+        ([33, 4500, 25, 81, 404], "its pools still look"),
+        ([33, 4500, 25, 81, 404 - 2 * 24], "one step, not two"),
+        ([33, 4500, 25, 81, 402], "is not one pixel"),
+        ([33, 4550, 25, 81, 380], "9 · 10 · 10 weights"),
     ],
     "07.2": [
         (lambda signal, kernel, d: F.conv1d(signal[None], kernel[None, None], dilation=d)[0], "That is the correlation"),
@@ -1065,11 +1197,13 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda signal, kernel, d: 2 * signal[: len(signal) - d * (len(kernel) - 1)], "the kernel turned round"),
     ],
     "07.3": [
-        (lambda c_in, c_out, C: (identity_by_loop(c_in, c_out, C) > 0).int(), "The weights must be"),
-        (lambda c_in, c_out, C: torch.kron(torch.eye(C), torch.full((c_out // C, c_in // C), C / c_in)), "divides by c_out"),
-        (lambda c_in, c_out, C: identity_by_loop(c_in, c_out, C).T, "Rows are output channels"),
-        (lambda c_in, c_out, C: torch.eye(C).repeat(c_out // C, c_in // C) * C / c_out, "A class's channels lie together"),
-        (lambda c_in, c_out, C: np.eye(c_out, c_in), "each channel of a class reads all"),
+        (lambda before, after: (identity_by_loop(before, after) > 0).int(), "The weights must be"),
+        (lambda before, after: identity_by_loop(after, before).T, "divides by the channels of the output"),
+        (lambda before, after: identity_by_loop(before, after).T, "Rows are output channels"),
+        (identity_of_equal_shares, "section 5's formula"),
+        (lambda before, after: (identity_by_loop(before, after) > 0) * len(after) / sum(after), "is for classes of equal width"),
+        (identity_in_turn, "dealt out in turn"),
+        (lambda before, after: np.eye(sum(after), sum(before)), "each channel of a class reads all"),
     ],
     "07.4": [
         (lambda dilations: 2 * sum(dilations), "how far the two windows overlap"),
@@ -1124,6 +1258,9 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda preds, cells: voted_by(preds, cells, lambda inside: inside[0]), "One pixel decides"),
         (lambda preds, cells: voted_by(preds, cells, max), "no majority"),
         (lambda preds, cells: vote_by_table(preds, 0 * cells), "votes by itself"),
+        (vote_of_all, "has won an election"),
+        (lambda preds, cells: vote_by_table(preds, cells).where(preds < 255, 255), "takes its cell's label"),
+        (vote_without_void_cells, "does not become class 0"),
     ],
     "09.1": [
         ([36, 900, 4, 33, 9], "two gaps"),
@@ -1144,11 +1281,13 @@ WRONG: dict[str, list[tuple[Any, str]]] = {
         (lambda step, total, start, end, power: start, "may be multiplied"),
     ],
     "09.3": [
-        (lambda N, r: valid_by_counting(N, r) ** 0.5, "That is one axis"),
-        (lambda N, r: (1 - 2 * r / (3 * N)) ** 2, "falls no further"),
-        (lambda N, r: (max(N - 2 * r, 0) / N) ** 2, "the others still count"),
-        (lambda N, r: 9 * valid_by_convolution(N, r), "mean number of taps"),
-        (lambda N, r: 0.5, "the middle tap is on the map"),
+        (lambda N, r, k: valid_by_counting(N, r, k) ** 0.5, "That is one axis"),
+        (lambda N, r, k: (sum(N - r * abs(tap) for tap in range(-(k // 2), k // 2 + 1)) / k / N) ** 2, "not a negative number"),
+        (lambda N, r, k: (max(N - (k - 1) * r, 0) / N) ** 2, "the others still count"),
+        (lambda N, r, k: k * k * valid_by_convolution(N, r, k), "mean number of taps"),
+        (lambda N, r, k: ((N + (k - 1) * max(N - r, 0)) / (k * N)) ** 2, "each counts by itself"),
+        (lambda N, r, k: valid_by_counting(N, r, 3), "whatever k is"),
+        (lambda N, r, k: 0.5, "the middle tap is on the map"),
     ],
     "09.4": [
         (lambda x, filters, rates: F.conv2d(x, filters[0], dilation=rates[0]), "by its own rate"),
@@ -1263,6 +1402,8 @@ def test_wrong_answers_get_their_sentence(exercise_id: str, answer: Any, words: 
         assert "Smallest case: " in line
         assert " gives " in line
         assert ", and should give " in line
+    elif np.shape(answer):
+        assert "shape" in line or "The first that is wrong: number " in line
 
 
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake in exercise.mistakes]
@@ -1273,7 +1414,7 @@ MISTAKES = [(exercise, mistake) for exercise in EXERCISES.values() for mistake i
 )
 def test_no_mistake_hides_behind_another(exercise: Exercise, mistake: Mistake) -> None:
     """Each known mistake, given as the answer, gets its own sentence, and fails on no case by crashing."""
-    for case in exercise.cases:
+    for case in [*exercise.cases, *(case for seed in range(5) for case in drawn_cases(exercise, seed))]:
         mistake.answer(*case)
     verdict = review(exercise, mistake.answer)
     assert verdict.state == "wrong"
@@ -1352,6 +1493,107 @@ def test_an_answer_that_writes_into_its_input_spoils_nothing(exercise_id: str, c
 
 def made_up(reference: Callable[..., Any], *cases: tuple[Any, ...]) -> Exercise:
     return Exercise("99.1", reference, "Think again.", (Mistake(lambda n: -n, "The sign."),), cases)
+
+
+def test_of_several_numbers_the_first_wrong_one_is_named() -> None:
+    numbers, pairs = Exercise("99.1", lambda: [1, 2, 3], "Think again."), Exercise("99.2", lambda: [[1, 2], [3, 4]], "Think again.")
+    assert review(numbers, [1, 7, 8]).text == "Think again. The first that is wrong: number 2."
+    assert review(pairs, [[1, 2], [0, 4]]).text == "Think again. The first that is wrong: number 1 of pair 2."
+    assert review(Exercise("99.3", lambda: 5, "Think again."), 6).text == "Think again."
+    assert "shape" in review(numbers, [1, 7]).text
+
+
+# --- random cases ---------------------------------------------------------------------------------------------------------------
+
+DRAWING = [exercise for exercise in EXERCISES.values() if exercise.draw]
+
+
+def test_every_function_meets_random_cases() -> None:
+    """All but one, whose few inputs are all among its cases."""
+    functions = {exercise.id for exercise in EXERCISES.values() if exercise.cases != ((),)}
+    assert functions - {exercise.id for exercise in DRAWING} == {"10.3"}
+    assert len(EXERCISES["10.3"].cases) == 4 * 2
+
+
+@pytest.mark.parametrize("exercise", DRAWING, ids=[exercise.id for exercise in DRAWING])
+def test_a_table_of_the_cases_is_no_answer(exercise: Exercise) -> None:
+    table = {repr(case): exercise.reference(*case) for case in exercise.cases}
+    by_heart = next(iter(table.values()))
+    verdict = review(exercise, lambda *case: table.get(repr(case), by_heart))
+    assert verdict.state == "wrong"
+    assert " gives " in verdict.text
+
+
+@pytest.mark.parametrize("exercise", DRAWING, ids=[exercise.id for exercise in DRAWING])
+def test_the_reference_answers_whatever_is_drawn(exercise: Exercise) -> None:
+    for seed in range(5):
+        cases = drawn_cases(exercise, seed)
+        assert len(cases) == DRAWN
+        assert list(map(checking._size, cases)) == sorted(map(checking._size, cases))
+        for case in cases:
+            wanted = torch.as_tensor(exercise.reference(*case))
+            assert wanted.isfinite().all()
+
+
+def test_each_check_draws_anew_and_leaves_other_random_numbers_alone() -> None:
+    before = torch.get_rng_state()
+    first, second = (drawn_cases(EXERCISES["04.3"]) for _ in range(2))
+    assert repr(first) != repr(second)
+    assert repr(drawn_cases(EXERCISES["04.3"], 3)) == repr(drawn_cases(EXERCISES["04.3"], 3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- the notebooks' own helpers -------------------------------------------------------------------------------------------------
+
+
+@cache
+def helpers_of(notebook: str) -> dict[str, Any]:
+    """The functions that a notebook defines before its exercises, with what they need of other names to be called at all."""
+    (path,) = FOLDER.glob(f"{notebook}_*.ipynb")
+    names = {"torch": torch, "F": F, "nn": nn, "np": np, "math": math, "product": product, "K": 256}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and "exercises.check(" not in source:
+            for node in ast.parse(source).body:
+                if isinstance(node, ast.FunctionDef):
+                    with suppress(NameError):  # a default that is computed in the notebook
+                        exec(compile(ast.Module([node], []), path.name, "exec"), names)  # the course's own text
+    return names
+
+
+AS_THEY_STAND = {
+    "00.2": "naive_confusion",
+    "00.3": "lambda counts, left_out: mean_iou(counts, 'absent classes left out')",
+    "01.3": "lambda layers: naive_fields([layer[:3] for layer in layers])[-1]",
+    "02.3": "lambda image, labels, size, stride: cut(image[None], size, stride)",
+    "03.2": "lambda kernel, down, across: naive_rarefied(kernel, down)",
+    "04.5": "lambda w, s: F.conv_transpose1d(w[-1][None, None], w[0][None, None], stride=s[0])[0, 0]",
+    "06.2": "naive_unpool",
+    "06.4": "lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2].sum(0) ** 2) / (2 * sigma**2))",
+    "07.3": "lambda before, after: naive_identity(sum(before), sum(after), len(after), 1)[:, :, 0, 0]",
+    "08.5": "vote",
+    "09.3": "lambda N, r, k: naive_valid(N, r).mean() / 9",
+}
+"""Answers that need no thought: a helper of the notebook, or a line of it, called as it is."""
+
+
+@pytest.mark.parametrize("exercise_id", AS_THEY_STAND)
+def test_what_stands_in_the_notebook_is_not_the_answer(exercise_id: str) -> None:
+    verdict = review(EXERCISES[exercise_id], eval(AS_THEY_STAND[exercise_id], helpers_of(exercise_id[:2])))
+    assert verdict.state == "wrong"
+    assert "NameError" not in verdict.text
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_no_helper_of_a_notebook_is_an_answer(notebook: str) -> None:
+    own = [exercise for exercise in EXERCISES.values() if exercise.id.startswith(notebook) and exercise.cases != ((),)]
+    defined = {name: helper for name, helper in helpers_of(notebook).items() if inspect.isfunction(helper) and helper is not product}
+    assert defined
+    right = [(exercise.id, name) for exercise in own for name, helper in defined.items() if review(exercise, helper).state == "right"]
+    assert right == []
+
+
+# --- cases ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_smallest_failing_case_is_shown() -> None:

@@ -1,8 +1,9 @@
 """How a learner's answer is checked.
 
 An exercise holds a reference, cases from small to large on which answer and reference must agree, and the typical wrong answers,
-each with a sentence. The first case on which the answer fails is the smallest; if the answer agrees there with a known wrong one, its
-sentence says what went wrong. An answer is a value or a function; an untouched stub is `...`, or a function that returns it.
+each with a sentence. Behind the fixed cases come random ones, others at every check. The first case on which the answer fails is the
+smallest; if the answer agrees there with a known wrong one, its sentence says what went wrong. An answer is a value or a function; an
+untouched stub is `...`, or a function that returns it.
 """
 
 import inspect
@@ -16,6 +17,8 @@ import torch
 from torch import Tensor
 
 Case = tuple[Any, ...]
+DRAWN = 10
+"""So many random cases at each check."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Mistake:
 class Exercise:
     """reference: the right answer as a function of a case (for a value: of nothing). cases: its inputs, from small to large.
 
+    draw: makes a random case, so that no table of the fixed ones passes. They decide what is said of typical mistakes, so they come first.
     hints: up to three, each a step further; none of them gives the answer away.
     """
 
@@ -38,6 +42,7 @@ class Exercise:
     otherwise: str
     mistakes: tuple[Mistake, ...] = ()
     cases: Sequence[Case] = ((),)
+    draw: Callable[[torch.Generator], Case] | None = None
     tolerance: float = 1e-6
     hints: tuple[str, ...] = ()
 
@@ -53,7 +58,7 @@ class Verdict:
 def review(exercise: Exercise, answer: Any) -> Verdict:
     """The verdict on an answer. Whatever the answer does, it raises nothing: the lesson goes on."""
     function = answer if callable(answer) else lambda *_: answer
-    for case in exercise.cases:
+    for case in [*exercise.cases, *drawn_cases(exercise)]:
         wanted = exercise.reference(*_copied(case))
         try:
             given = function(*_copied(case))
@@ -61,7 +66,7 @@ def review(exercise: Exercise, answer: Any) -> Verdict:
             return Verdict("not tried yet")
         except Exception as error:  # the learner's code may fail in any way
             if "ellipsis" in str(error):
-                return Verdict("not tried yet", "it uses an answer that is still `...`: do the earlier exercises first")
+                return Verdict("not tried yet", "something in it is still `...`: a line of it, or an earlier exercise")
             return Verdict(
                 "wrong", f"your code stops with {type(error).__name__}: {error}. {exercise.otherwise} {_smallest(exercise, case)}."
             )
@@ -70,6 +75,38 @@ def review(exercise: Exercise, answer: Any) -> Verdict:
         if not same(given, wanted, exercise.tolerance):
             return Verdict("wrong", _explain(exercise, case, given, wanted))
     return Verdict("right")
+
+
+def drawn_cases(exercise: Exercise, seed: int | None = None) -> list[Case]:
+    """Random cases of the exercise, from small to large; other ones at each call where no seed is given.
+
+    They have a generator of their own: a check in the middle of a notebook changes no random number below it.
+    """
+    if exercise.draw is None:
+        return []
+    generator = torch.Generator()
+    _ = generator.seed() if seed is None else generator.manual_seed(seed)
+    return sorted((exercise.draw(generator) for _ in range(DRAWN)), key=_size)
+
+
+def whole(generator: torch.Generator, low: int, high: int) -> int:
+    """A random whole number from `low` to `high`, both included: for `draw`."""
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def wholes(generator: torch.Generator, low: int, high: int, *shape: int) -> Tensor:
+    """A float tensor of whole numbers from `low` to `high`: their sums have no rounding that could part two right answers."""
+    return torch.randint(low, high + 1, shape, generator=generator).float()
+
+
+def _size(part: Any) -> tuple[int, float]:
+    """How many numbers a case holds, and their sum without signs."""
+    if isinstance(part, Tensor):
+        return part.numel(), float(part.double().abs().sum())
+    if isinstance(part, list | tuple):
+        sizes = [_size(inner) for inner in part]
+        return sum(number for number, _ in sizes), sum((total for _, total in sizes), 0.0)
+    return 1, float(abs(part)) if isinstance(part, int | float) else 0.0
 
 
 def same(given: Any, wanted: Any, tolerance: float) -> bool:
@@ -90,8 +127,17 @@ def _explain(exercise: Exercise, case: Case, given: Any, wanted: Any) -> str:
     if sentence == exercise.otherwise and _shape(given) != _shape(wanted):
         sentence = f"The answer has the shape {_shape(given)}, and should have {_shape(wanted)}."
     if not case:
-        return sentence
+        return f"{sentence}{_first_wrong(given, wanted, exercise.tolerance)}"
     return f"{sentence} {_smallest(exercise, case)} gives {_show(given)}, and should give {_show(wanted)}."
+
+
+def _first_wrong(given: Any, wanted: Any, tolerance: float) -> str:
+    """Which of several numbers is the first wrong one; not what it should be."""
+    if _shape(given) != _shape(wanted) or _shape(wanted) == ():
+        return ""
+    agree = torch.isclose(_tensor(given), _tensor(wanted), rtol=tolerance, atol=tolerance, equal_nan=True)
+    *parts, number = (int(place) + 1 for place in (~agree).nonzero()[0])
+    return f" The first that is wrong: number {number}" + "".join(f" of pair {part}" for part in parts) + "."
 
 
 def _shape(value: Any) -> tuple[int, ...] | str:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+import torch
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole
 from edu_seg.geometry import Field
 
 Layer = tuple[int, int, int, int]
@@ -60,6 +62,13 @@ STACKS: list[Case] = [
 ]
 
 
+def _drawn_stack(generator: torch.Generator) -> Case:
+    def layer() -> Layer:
+        return (whole(generator, 2, 5), whole(generator, 1, 2), whole(generator, 0, 3), whole(generator, 1, 2))
+
+    return ([layer() for _ in range(whole(generator, 1, 4))],)
+
+
 def _layer(size: int, stride: int, wanted_size: int, wanted_stride: int) -> list[int]:
     """(k, s, d) of the one layer that turns (size, stride) into the wanted ones: k of 3, 5, 7, the dilation as small as it can be."""
     return _solved((wanted_size - size) // stride, wanted_stride // stride)
@@ -85,6 +94,11 @@ def _layer_with_wanted_stride(size: int, stride: int, wanted_size: int, wanted_s
 
 WISHES: list[Case] = [(1, 1, 7, 1), (1, 1, 9, 1), (1, 1, 11, 1), (4, 2, 12, 2), (7, 4, 55, 8), (11, 4, 91, 4), (16, 4, 64, 16)]
 WISHES.append((212, 32, 404, 32))
+
+
+def _drawn_wish(generator: torch.Generator) -> Case:
+    size, stride = whole(generator, 1, 90), whole(generator, 1, 12)
+    return size, stride, size + 2 * stride * whole(generator, 1, 12), stride * whole(generator, 1, 4)
 
 
 def _dilations(layers: int) -> list[int]:
@@ -137,6 +151,7 @@ EXERCISES = (
         "01.2",
         reference=_layer,
         cases=WISHES,
+        draw=_drawn_wish,
         otherwise="(k - 1) · d · stride fills the gap between `size` and `wanted_size`: take the largest k of 3, 5, 7 with a whole d.",
         mistakes=(
             Mistake(_layer_of_threes, "The size is right, but a larger kernel needs less dilation: try 7 first, then 5, then 3."),
@@ -168,6 +183,7 @@ EXERCISES = (
         "01.3",
         reference=_field,
         cases=STACKS,
+        draw=_drawn_stack,
         otherwise="For each layer in turn: size + d · (k - 1) · stride, padding + p · stride, and only then stride · s.",
         mistakes=(
             Mistake(
@@ -213,6 +229,7 @@ EXERCISES = (
         "01.4",
         reference=_dilations,
         cases=[(layers,) for layers in (1, 2, 3, 4)],
+        draw=lambda generator: (whole(generator, 5, 6),),
         otherwise="All sums of -d, 0 or d, one a layer: is a place missing? A dilation is too large. Does one come twice? Too small.",
         mistakes=(
             Mistake(
@@ -233,6 +250,60 @@ EXERCISES = (
             (
                 "The largest d allowed is w, and w then grows by 2 · d. Do it on paper for three layers: how does d change from one to "
                 "the next?"
+            ),
+        ),
+    ),
+    Exercise(
+        "01.5",
+        reference=lambda: [907, 715, 483, 971],
+        otherwise="A layer adds (k - 1) times the stride before it, a pool like a convolution; a layer that is left out adds nothing.",
+        mistakes=(
+            Mistake(
+                lambda: [721, 715, 483, 971],
+                "(a) The pool's seven taps are 6 steps of the stride, 32 pixels each: 715 + 6 · 32, not 715 + 6.",
+            ),
+            Mistake(
+                lambda: [939, 715, 483, 971],
+                "(a) Between seven taps lie 6 steps of 32 pixels, not 7.",
+            ),
+            Mistake(
+                lambda: [907, 907, 483, 971],
+                "(b) 907 is what the table prints, with the average pool. The net that is meant has none: its field is the one before it.",
+            ),
+            Mistake(
+                lambda: [907, 523, 483, 971],
+                "(b) The pool is taken off twice: 715 is the field before it.",
+            ),
+            Mistake(
+                lambda: [907, 715, 427, 971],
+                "(c) The 3 × 3 behind the stride sees taps twice as far apart. The weights are the same, the field is not.",
+            ),
+            Mistake(
+                lambda: [907, 715, 371, 971],
+                "(c) The other way round: with the stride before it, the 3 × 3 has the larger step, and the field grows.",
+            ),
+            Mistake(
+                lambda: [907, 715, 455, 971],
+                "(c) A 3 × 3 has two steps, one to each side: each of the three grows by 2 · (new stride - old stride).",
+            ),
+            Mistake(
+                lambda: [907, 715, 483, 699],
+                "(d) 17 blocks more, each with a 3 × 3 of two steps: 2 · 16 pixels a block, not 16.",
+            ),
+            Mistake(
+                lambda: [907, 715, 483, 1027],
+                "(d) 1027 has the stride in the 1 × 1. Asked for is the net with the stride in the 3 × 3.",
+            ),
+        ),
+        hints=(
+            "(a), (b): section 4; which layer stands between the two numbers? (c): section 6; in which three layers does the stride move?",
+            (
+                "All four are one rule: (k - 1) times the stride before the layer is added. A stride that moves before a 3 × 3 doubles "
+                "what this layer adds, and changes nothing else."
+            ),
+            (
+                "(a) Seven taps at stride 32. (c) The 3 × 3 of layer2, layer3 and layer4 had the strides 4, 8 and 16 before it, and gets "
+                "8, 16 and 32. (d) Each further block has one 3 × 3 at stride 16."
             ),
         ),
     ),

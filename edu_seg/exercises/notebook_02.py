@@ -3,10 +3,10 @@
 from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 
 
 def _kernel(weight: Float[Tensor, "O CHW"], channels: int, height: int, width: int) -> Float[Tensor, "O C H W"]:
@@ -28,18 +28,56 @@ def _weights() -> list[Case]:
     return [(torch.arange(float(o * c * h * w)).view(o, c * h * w), c, h, w) for o, c, h, w in sizes]
 
 
+def _drawn_weight(generator: torch.Generator) -> Case:
+    o, c, h, w = (whole(generator, 1, 4) for _ in range(4))
+    return wholes(generator, -9, 9, o, c * h * w), c, h, w
+
+
 def _crops(
-    image: Float[Tensor, "C H W"], size: int, stride: int, *, less: int = 0, columns_first: bool = False
+    image: Float[Tensor, "C H W"],
+    labels: Int64[Tensor, "H W"],
+    size: int,
+    stride: int,
+    *,
+    less: int = 0,
+    columns_first: bool = False,
+    place: int | None = None,
 ) -> Float[Tensor, "n C k k"]:
-    """All crops of size × size, `stride` pixels apart, row by row; `less` leaves out that many pixels at the end."""
+    """The crops of size × size, `stride` pixels apart, whose middle (or pixel `place`, `place`) is not void.
+
+    Row by row; `less` leaves out that many pixels at the end.
+    """
     rows, columns = (range(0, length - size + 1 - less, stride) for length in image.shape[1:])
     corners = [(y, x) for x in columns for y in rows] if columns_first else [(y, x) for y in rows for x in columns]
-    return torch.stack([image[:, y : y + size, x : x + size] for y, x in corners])
+    middle = size // 2 if place is None else place
+    crops = [image[:, y : y + size, x : x + size] for y, x in corners if labels[y + middle, x + middle] != 255]
+    return torch.stack(crops) if crops else image.new_zeros(0, len(image), size, size)
+
+
+def _image(c: int, h: int, w: int, size: int, stride: int, *voids: tuple[int, int]) -> Case:
+    labels = torch.arange(h * w).view(h, w) % 3
+    for row, column in voids:
+        labels[row, column] = 255
+    return torch.arange(float(c * h * w)).view(c, h, w), labels, size, stride
 
 
 def _images() -> list[Case]:
-    sizes = [((1, 3, 4), 2, 1), ((1, 5, 7), 3, 2), ((3, 8, 11), 4, 3)]
-    return [(torch.arange(float(c * h * w)).view(c, h, w), size, stride) for (c, h, w), size, stride in sizes]
+    return [
+        _image(1, 3, 4, 2, 1),
+        _image(1, 5, 7, 3, 2),
+        _image(1, 3, 4, 2, 1, (1, 2)),
+        _image(1, 5, 7, 3, 2, (0, 0), (3, 3), (4, 6)),
+        _image(3, 8, 11, 4, 3, (2, 5), (5, 8), (1, 1)),
+    ]
+
+
+def _drawn_image(generator: torch.Generator) -> Case:
+    """The very first crop stays."""
+    size, stride = whole(generator, 2, 4), whole(generator, 1, 3)
+    h, w = (size + stride * whole(generator, 1, 3) + whole(generator, 0, stride - 1) for _ in range(2))
+    labels = wholes(generator, 0, 2, h, w).long().masked_fill(wholes(generator, 0, 2, h, w) == 0, 255)
+    labels[size // 2, size // 2] = 0
+    return wholes(generator, 0, 99, whole(generator, 1, 3), h, w), labels, size, stride
 
 
 def _ratio(n: int, conv: float, fc: float, crop: int, stride: int) -> float:
@@ -56,6 +94,11 @@ NETS: list[Case] = [(1, 3.0, 1.0, 32, 8), (2, 3.0, 1.0, 32, 8), (10, 666.0, 58.6
 """(n, conv, fc, crop, stride); costs in millions, those of AlexNet and VGG-16 last."""
 
 
+def _drawn_net(generator: torch.Generator) -> Case:
+    conv, fc = (float(whole(generator, 1, 900)) for _ in range(2))
+    return whole(generator, 2, 12), conv, fc, 8 * whole(generator, 4, 30), 2 ** whole(generator, 1, 5)
+
+
 def _whole_fields(units: int, pixels: int, size: int, stride: int, padding: int) -> list[int]:
     """The units along one axis whose field lies in the image."""
     return [i for i in range(units) if i * stride >= padding and i * stride - padding + size <= pixels]
@@ -63,6 +106,11 @@ def _whole_fields(units: int, pixels: int, size: int, stride: int, padding: int)
 
 FIELDS: list[Case] = [(4, 16, 4, 4, 0), (4, 15, 6, 4, 1), (6, 24, 6, 4, 1), (7, 224, 212, 32, 90), (16, 500, 404, 32, 189)]
 """(units, pixels, size, stride, padding); pool5 of VGG-16 and fc7 of FCN-32s last."""
+
+
+def _drawn_fields(generator: torch.Generator) -> Case:
+    return whole(generator, 2, 12), whole(generator, 9, 40), whole(generator, 2, 9), whole(generator, 1, 5), whole(generator, 0, 5)
+
 
 EXERCISES = (
     Exercise(
@@ -95,6 +143,7 @@ EXERCISES = (
         "02.2",
         reference=_kernel,
         cases=_weights(),
+        draw=_drawn_weight,
         otherwise="Flatten reads a map channel by channel, and each channel row by row: read the columns of the weight in the same order.",
         mistakes=(
             Mistake(
@@ -119,29 +168,38 @@ EXERCISES = (
     ),
     Exercise(
         "02.3",
-        reference=lambda image, size, stride: _crops(image, size, stride),
+        reference=lambda image, labels, size, stride: _crops(image, labels, size, stride),
         cases=_images(),
-        otherwise="A crop starts at every `stride`-th row and column from 0, as long as all of it lies in the image; row by row.",
+        draw=_drawn_image,
+        otherwise="A crop starts at every `stride`-th row and column from 0, row by row; keep those whose middle label is not 255.",
         mistakes=(
             Mistake(
                 partial(_crops, columns_first=True), "All crops are there, in the wrong order: the unit beside comes before the one below."
             ),
             Mistake(partial(_crops, less=1), "The last row or column of crops is missing: a crop may end with the image's last pixel."),
             Mistake(
-                lambda image, size, stride: _crops(image, size, size),
+                lambda image, labels, size, stride: _crops(image, labels, size, size),
                 "These crops lie side by side; the map's units are a stride apart, so their crops overlap.",
             ),
             Mistake(
-                lambda image, size, stride: _crops(image, size, 1),
+                lambda image, labels, size, stride: _crops(image, labels, size, 1),
                 "There is a crop at every pixel: the net has a unit at every `stride`-th pixel only.",
+            ),
+            Mistake(
+                lambda image, labels, size, stride: _crops(image, torch.zeros_like(labels), size, stride),
+                "All crops are there, also those whose middle is void: they have no label to learn from.",
+            ),
+            Mistake(
+                partial(_crops, place=0),
+                "You look at a crop's corner for its label. A crop is to say what its middle is, `size // 2` further along both axes.",
             ),
         ),
         hints=(
             "At which rows and columns may a crop begin, so that all of it lies in the image?",
-            "Two loops, down and inside it across, in steps of `stride`; or `unfold` along both axes, as `cut` does in section 2.",
+            "Two loops, down and inside it across; or `unfold`, as `cut` has it in section 2. Where is the middle of the first crop?",
             (
-                "With loops: the rows are 0, stride, 2 · stride …, as far as H - size, this one included; stack the slices. With "
-                "`unfold`: the channels' axis has to move behind those that count the crops."
+                "The middle of the crop at (y, x) lies `size // 2` further down and to the right. Loop over the rows, inside it over the "
+                "columns, keep the slices whose middle has a class, and stack them."
             ),
         ),
     ),
@@ -149,6 +207,7 @@ EXERCISES = (
         "02.4",
         reference=_ratio,
         cases=NETS,
+        draw=_drawn_net,
         otherwise="One pass: the convolutions on the area of the large image, the fully connected layers at each of the n² places.",
         mistakes=(
             Mistake(
@@ -180,6 +239,7 @@ EXERCISES = (
         "02.5",
         reference=_whole_fields,
         cases=FIELDS,
+        draw=_drawn_fields,
         otherwise="Unit i sees the pixels from -padding + i · stride on, `size` of them: all must lie between 0 and pixels - 1.",
         mistakes=(
             Mistake(

@@ -6,41 +6,48 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 from edu_seg.surgery import stitched, zero_inserted
 
 Layer = tuple[int, int]
 """(kernel_size, stride) of a convolution or a pool"""
 
 
-def _rarefied(kernel: Tensor, s: int) -> Tensor:
-    return zero_inserted(kernel[None, None], s)[0, 0]
+def _rarefied(kernel: Tensor, down: int, across: int) -> Tensor:
+    """One axis after the other."""
+    return zero_inserted(zero_inserted(kernel.T[:, None, :, None], down).transpose(0, 2), across)[:, 0, :, 0]
 
 
-def _framed(kernel: Tensor, s: int) -> Tensor:
-    """The mistake of s × s cells, each with its tap in one corner: zeros behind the last tap as well."""
+def _framed(kernel: Tensor, down: int, across: int) -> Tensor:
+    """The mistake of cells, each with its tap in one corner: zeros behind the last tap as well."""
     height, width = kernel.shape
-    cells = kernel.new_zeros(height * s, width * s)
-    cells[::s, ::s] = kernel
+    cells = kernel.new_zeros(height * down, width * across)
+    cells[::down, ::across] = kernel
     return cells
 
 
-def _rarefied_from_one(kernel: Tensor, s: int) -> Tensor:
-    """The mistake of counting from 1: the taps lie where s divides i + 1."""
+def _rarefied_from_one(kernel: Tensor, down: int, across: int) -> Tensor:
+    """The mistake of counting from 1: the taps lie where the step divides i + 1."""
     height, width = kernel.shape
-    cells = kernel.new_zeros(height * s, width * s)
-    cells[s - 1 :: s, s - 1 :: s] = kernel
+    cells = kernel.new_zeros(height * down, width * across)
+    cells[down - 1 :: down, across - 1 :: across] = kernel
     return cells
 
 
 def _kernels() -> list[Case]:
     return [
-        (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2),
-        (torch.tensor([[1.0, 2.0, 3.0]]), 3),
-        (torch.arange(1.0, 10.0).view(3, 3), 1),
-        (torch.arange(1.0, 10.0).view(3, 3), 4),
-        (torch.randn(5, 2, generator=torch.Generator().manual_seed(0)), 2),
+        (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2, 2),
+        (torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 2, 3),
+        (torch.tensor([[1.0, 2.0, 3.0]]), 1, 3),
+        (torch.arange(1.0, 10.0).view(3, 3), 1, 1),
+        (torch.arange(1.0, 10.0).view(3, 3), 4, 2),
+        (torch.randn(5, 2, generator=torch.Generator().manual_seed(0)), 2, 1),
     ]
+
+
+def _drawn_kernel(generator: torch.Generator) -> Case:
+    kernel = wholes(generator, 1, 9, whole(generator, 1, 4), whole(generator, 1, 4))
+    return kernel, whole(generator, 1, 4), whole(generator, 1, 4)
 
 
 def _stitch(passes: Tensor, f: int) -> Tensor:
@@ -60,6 +67,11 @@ def _passes() -> list[Case]:
         (torch.arange(36.0).view(9, 2, 2), 3),
         (torch.randn(16, 3, 5, generator=generator), 4),
     ]
+
+
+def _drawn_passes(generator: torch.Generator) -> Case:
+    f = whole(generator, 2, 4)
+    return wholes(generator, 0, 99, f * f, whole(generator, 1, 4), whole(generator, 1, 4)), f
 
 
 def _rates(layers: Sequence[Layer]) -> list[int]:
@@ -99,6 +111,10 @@ STACKS: list[Case] = [
 ]
 
 
+def _drawn_stack(generator: torch.Generator) -> Case:
+    return ([(whole(generator, 2, 5), whole(generator, 1, 3)) for _ in range(whole(generator, 2, 7))],)
+
+
 def _saving(costs: Sequence[float], strides: Sequence[int]) -> float:
     """Multiply-adds of f² passes over those of one à trous pass."""
     passes = strides[-1] ** 2 * sum(costs)
@@ -107,6 +123,11 @@ def _saving(costs: Sequence[float], strides: Sequence[int]) -> float:
 
 def _saving_along_one_axis(costs: Sequence[float], strides: Sequence[int]) -> float:
     return strides[-1] * sum(costs) / sum(cost * stride for cost, stride in zip(costs, strides, strict=True))
+
+
+def _drawn_costs(generator: torch.Generator) -> Case:
+    exponents = sorted(whole(generator, 0, 4) for _ in range(whole(generator, 2, 6)))
+    return [float(whole(generator, 1, 50)) for _ in exponents], [2**exponent for exponent in exponents]
 
 
 COSTS: list[Case] = [
@@ -148,21 +169,32 @@ EXERCISES = (
         "03.2",
         reference=_rarefied,
         cases=_kernels(),
-        otherwise="Entry (i, j) of the new filter is kernel[i / s, j / s] where s divides i and j, counted from 0, and 0 elsewhere.",
+        draw=_drawn_kernel,
+        otherwise="Entry (i, j) is kernel[i / down, j / across] where both divisions come out even, counted from 0, and 0 elsewhere.",
         mistakes=(
-            Mistake(lambda kernel, s: _rarefied(kernel, s + 1), "s - 1 zeros between neighbouring taps, not s: then they lie s apart."),
+            Mistake(
+                lambda kernel, down, across: _rarefied(kernel, down + 1, across + 1),
+                "s - 1 zeros between neighbouring taps, not s: then they lie s apart.",
+            ),
             Mistake(_framed, "No zeros behind the last tap: k taps that lie s apart span (k - 1) · s + 1 units."),
             Mistake(_rarefied_from_one, "Counted from 0, the first tap stays first; yours begins with zeros, as if i and j began at 1."),
             Mistake(
-                lambda kernel, s: kernel.repeat_interleave(s, 0).repeat_interleave(s, 1),
+                lambda kernel, down, across: kernel.repeat_interleave(down, 0).repeat_interleave(across, 1),
                 "Between the taps there are zeros: repeated, each tap would read s × s units in place of one.",
+            ),
+            Mistake(
+                lambda kernel, down, across: _rarefied(kernel, across, down),
+                "The two steps are exchanged: `down` parts the rows, `across` the columns.",
+            ),
+            Mistake(
+                lambda kernel, down, across: _rarefied(kernel, down, down), "Both axes have the step of the rows: `across` is not used."
             ),
         ),
         hints=(
             "The new filter holds the old taps and zeros. For its size, count the steps between the taps, rows and columns apart.",
-            "Make a tensor of zeros with (k - 1) · s + 1 units along each axis, with a k of its own for each. Then put the taps in.",
+            "Between k taps lie k - 1 steps, so the new side is (k - 1) · step + 1, for each axis by itself. Then put the taps in.",
             (
-                "A slice with a step, `[::s]`, names every s-th place from 0 on. One for the rows and one for the columns name the "
+                "A slice with a step, `[::3]`, names every third place from 0 on. One for the rows and one for the columns name the "
                 "taps' places."
             ),
         ),
@@ -171,6 +203,7 @@ EXERCISES = (
         "03.3",
         reference=_stitch,
         cases=_passes(),
+        draw=_drawn_passes,
         otherwise="Unit (i, j) of pass number dy · f + dx belongs at row i · f + dy and column j · f + dx.",
         mistakes=(
             Mistake(
@@ -200,6 +233,7 @@ EXERCISES = (
         "03.4",
         reference=_rates,
         cases=STACKS,
+        draw=_drawn_stack,
         otherwise="A layer's rate is the product of all strides that were removed before it.",
         mistakes=(
             Mistake(
@@ -226,6 +260,7 @@ EXERCISES = (
         "03.5",
         reference=_saving,
         cases=COSTS,
+        draw=_drawn_costs,
         otherwise="f² passes cost f² · (sum of costs); à trous, a layer at stride S has S² times as many units as before.",
         mistakes=(
             Mistake(_saving_along_one_axis, "A map has two axes: S times as dense along each means S² times as many units."),

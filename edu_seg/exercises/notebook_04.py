@@ -1,16 +1,25 @@
 """Exercises of notebook 04: transposed convolution."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 from edu_seg.upsampling import bilinear_kernel, upsample_bilinear
 
 
 def _output_padding(size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> int:
     """The units that the convolution leaves unused: what has to be added on the way back."""
     return (size + 2 * padding - dilation * (kernel_size - 1) - 1) % stride
+
+
+def _drawn_layer(generator: torch.Generator) -> Case:
+    """(size, kernel_size, stride, padding, dilation), with room for one window."""
+    kernel, stride, dilation = whole(generator, 1, 5), whole(generator, 2, 6), whole(generator, 1, 3)
+    padding = whole(generator, 0, kernel // 2)
+    return dilation * (kernel - 1) + 1 + whole(generator, 0, 20), kernel, stride, padding, dilation
 
 
 def _transposed(y: Tensor, w: Tensor, stride: int) -> Tensor:
@@ -39,6 +48,11 @@ def _signals() -> list[Case]:
     return cases
 
 
+def _drawn_signal(generator: torch.Generator) -> Case:
+    stride = whole(generator, 1, 4)
+    return wholes(generator, -9, 9, whole(generator, 1, 6)), wholes(generator, -9, 9, whole(generator, 1, 5)), stride
+
+
 def _upsampled(scores: Tensor, factor: int) -> Tensor:
     return upsample_bilinear(scores, factor, "replicate")
 
@@ -60,15 +74,53 @@ def _score_maps() -> list[Case]:
     return cases + [(torch.randn(1, 1, h, w, generator=generator), factor) for h, w, factor in ((2, 3, 3), (4, 3, 4), (3, 5, 5))]
 
 
-def _composite(f: Tensor, g: Tensor, stride: int) -> Tensor:
-    """One kernel for g with `stride`, then f."""
-    return _transposed(f, g, stride)
+def _drawn_map(generator: torch.Generator) -> Case:
+    height, width = whole(generator, 1, 5), whole(generator, 1, 5)
+    return wholes(generator, -9, 9, 1, 1, height, width), whole(generator, 2, 6)
 
 
-def _kernels() -> list[Case]:
-    generator = torch.Generator().manual_seed(0)
-    cases: list[Case] = [(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), stride) for stride in (1, 2, 3)]
-    return cases + [(torch.randn(k, generator=generator), torch.randn(3, generator=generator), s) for k, s in ((3, 1), (3, 2), (5, 4))]
+def _composite(kernels: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """One kernel for all layers, from the lowest on: each is laid down at steps of all strides below it."""
+    made, stride = kernels[0], strides[0]
+    for kernel, own in zip(kernels[1:], strides[1:], strict=True):
+        made, stride = _transposed(kernel, made, stride), stride * own
+    return made
+
+
+def _spread_by_the_layer_below(kernels: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """The mistake of looking back by one layer only."""
+    made = kernels[0]
+    for kernel, below in zip(kernels[1:], strides, strict=False):
+        made = _transposed(kernel, made, below)
+    return made
+
+
+def _spread_by_own_stride(kernels: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """The mistake of a stride that already spreads its own layer's taps."""
+    made, stride = kernels[0], strides[0]
+    for kernel, own in zip(kernels[1:], strides[1:], strict=True):
+        made, stride = _transposed(kernel, made, stride * own), stride * own
+    return made
+
+
+def _lower_spread(kernels: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """The mistake of spreading the taps of what is below."""
+    made, stride = kernels[0], strides[0]
+    for kernel, own in zip(kernels[1:], strides[1:], strict=True):
+        made, stride = _transposed(made, kernel, stride), stride * own
+    return made
+
+
+def _stacks() -> list[Case]:
+    """(kernels, strides), from the image upwards."""
+    one, two, three = torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0, 4.0]), torch.tensor([2.0, 5.0])
+    cases: list[Case] = [([one], [2]), ([one, two], [1, 1]), ([one, two], [2, 1]), ([one, two], [3, 2])]
+    return [*cases, ([one, two, three], [2, 2, 1]), ([two, three, one, two], [1, 3, 2, 2])]
+
+
+def _drawn_kernels(generator: torch.Generator) -> Case:
+    layers = range(whole(generator, 2, 4))
+    return [wholes(generator, -4, 4, whole(generator, 1, 4)) for _ in layers], [whole(generator, 1, 3) for _ in layers]
 
 
 EXERCISES = (
@@ -98,6 +150,7 @@ EXERCISES = (
         "04.2",
         reference=_output_padding,
         cases=[(6, 3, 3, 0, 1), (5, 3, 2, 1, 1), (6, 3, 2, 1, 1), (10, 3, 4, 0, 1), (9, 3, 4, 1, 1), (14, 3, 5, 0, 2), (224, 7, 2, 3, 1)],
+        draw=_drawn_layer,
         otherwise="It is the floor's remainder: padded size, less the window's span d · (k - 1) + 1, modulo the stride.",
         mistakes=(
             Mistake(
@@ -137,6 +190,7 @@ EXERCISES = (
         "04.3",
         reference=_transposed,
         cases=_signals(),
+        draw=_drawn_signal,
         otherwise="Unit i adds y[i] · w to the outputs from i · stride on; the result has (n - 1) · stride + k units.",
         mistakes=(
             Mistake(
@@ -161,6 +215,7 @@ EXERCISES = (
         "04.4",
         reference=_upsampled,
         cases=_score_maps(),
+        draw=_drawn_map,
         tolerance=1e-5,
         otherwise="Inside and at the border it has to be F.interpolate(scores, scale_factor=factor, mode='bilinear', align_corners=False).",
         mistakes=(
@@ -197,33 +252,38 @@ EXERCISES = (
     Exercise(
         "04.5",
         reference=_composite,
-        cases=_kernels(),
-        otherwise="Tap j of f reads unit j of g, and that reads the inputs from j · stride on, weighted by g: which operation is this?",
+        cases=_stacks(),
+        draw=_drawn_kernels,
+        otherwise="Tap j of a layer reads unit j below, so the kernel below is laid down j strides on: all strides below, multiplied.",
         mistakes=(
             Mistake(
-                lambda f, g, stride: _transposed(f, g, 1),
-                "g's stride is left out: neighbouring taps of f read units of g that lie `stride` inputs apart.",
+                lambda kernels, strides: _composite(kernels, [1] * len(strides)),
+                "The strides are left out: neighbouring taps of a layer read units below that lie a stride apart.",
             ),
             Mistake(
-                lambda f, g, stride: _transposed(g, f, stride),
-                "The two are swapped: the stride spreads the taps of f, the later layer, not those of g.",
+                _spread_by_own_stride,
+                "A layer's own stride does not spread its own taps, only those of the layers above it.",
             ),
             Mistake(
-                lambda f, g, stride: _transposed(f, g.flip(0), stride),
-                "g is flipped: what torch calls a convolution slides the kernel as it is, so nothing is turned around.",
+                _spread_by_the_layer_below,
+                "Right for two layers. Strides multiply: the third one's taps are spread by those of both layers below.",
             ),
             Mistake(
-                lambda f, g, stride: _transposed(f, g, stride).flip(0),
+                _lower_spread,
+                "The two parts are swapped: the stride spreads the taps of the upper layer, not those of what is below.",
+            ),
+            Mistake(
+                lambda kernels, strides: _composite([kernel.flip(0) for kernel in kernels], strides),
                 "The kernel is the wrong way round: what torch calls a convolution slides it as it is.",
             ),
         ),
         hints=(
-            "Which inputs does tap j of f read in the end, and with which weights?",
+            "Begin with two layers. Which inputs does tap j of the upper one read in the end, and with which weights?",
             (
-                "Tap j reads unit j of g, and so g's kernel, laid down j strides on; where they overlap they add up. You have built "
-                "that before."
+                "Tap j reads unit j below, and so the kernel below, laid down j strides on; where they overlap they add up. You have built "
+                "that before. And what is built is the kernel below the third layer."
             ),
-            "It is a transposed convolution, as in 04.3. One of the kernels plays the part of y, the other is laid down: which is which?",
+            "A transposed convolution, as in 04.3, once for each further layer. What is y, and which stride belongs to the third layer?",
         ),
     ),
 )

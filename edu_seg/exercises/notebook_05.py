@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 from edu_seg.geometry import PIXELS, Field, crop_offset
 from edu_seg.models.fcn import add_aligned
 from edu_seg.upsampling import bilinear_kernel
@@ -26,6 +26,13 @@ def _skip_maps() -> list[Case]:
         (torch.randint(0, 9, (1, 1, *a), generator=generator).float(), torch.randint(0, 9, (1, 1, *b), generator=generator).float(), offset)
         for a, b, offset in sizes
     ]
+
+
+def _drawn_maps(generator: torch.Generator) -> Case:
+    """Both maps begin, and something is left of both."""
+    n, k, offset = whole(generator, 1, 2), whole(generator, 1, 3), whole(generator, -3, 3)
+    upsampled, finer = ((whole(generator, 4, 9), whole(generator, 4, 9)) for _ in range(2))
+    return wholes(generator, -9, 9, n, k, *upsampled), wholes(generator, -9, 9, n, k, *finer), offset
 
 
 def _first_square_sum(upsampled: Tensor, finer: Tensor, offset: int) -> Tensor:
@@ -72,11 +79,20 @@ def _loss_maps() -> list[Case]:
     return cases
 
 
+def _drawn_losses(generator: torch.Generator) -> Case:
+    """At least one pixel is kept."""
+    losses = wholes(generator, 0, 9, whole(generator, 2, 5), whole(generator, 2, 5))
+    kept = wholes(generator, 0, 2, *losses.shape) == 0
+    kept[0, 0] = True
+    return losses, kept
+
+
 EXERCISES = (
     Exercise(
         "05.1",
         reference=_fcn32s_offset,
         cases=[(pad,) for pad in (100, 99, 96, 90, 110)],
+        draw=lambda generator: (whole(generator, 81, 200),),
         otherwise="Follow the centre of unit 0: -pad + 1 after conv1_1, then the five pools, fc6, and the transposed convolution.",
         mistakes=(
             Mistake(
@@ -107,6 +123,7 @@ EXERCISES = (
         "05.2",
         reference=add_aligned,
         cases=_skip_maps(),
+        draw=_drawn_maps,
         otherwise="Unit 0 of the upsampled map lies on unit `offset` of the finer one; add where both exist.",
         mistakes=(
             Mistake(_resized_sum, "Resizing moves every unit a little: cut the finer map at the offset, the pixels already agree."),
@@ -128,6 +145,7 @@ EXERCISES = (
         "05.3",
         reference=lambda size: bilinear_kernel(size, torch.float64),
         cases=[(size,) for size in (1, 2, 3, 4, 5, 6, 63, 64)],
+        draw=lambda generator: (whole(generator, 7, 40),),
         otherwise="A tent: 1 - |i - centre| / factor, with factor = (size + 1) // 2 and centre = (size - 1) / 2, times itself across.",
         mistakes=(
             Mistake(_caffe_kernel, "This is Caffe's own bilinear filler: at sizes 2, 3, 6 and 63 its top is off the centre."),
@@ -151,6 +169,7 @@ EXERCISES = (
         "05.4",
         reference=_sampled_loss,
         cases=_loss_maps(),
+        draw=_drawn_losses,
         otherwise="Keep the sampled pixels and take their mean.",
         mistakes=(
             Mistake(
@@ -165,6 +184,39 @@ EXERCISES = (
             "Try it on losses that are all 1, with half of the pixels kept. What should come out, and what does?",
             "The sum is right, as dropped pixels add 0 to it. Look at what `mean` divides by.",
             "Two ways: let the mask pick the pixels before anything is averaged; or divide a sum by a count. A count of what?",
+        ),
+    ),
+    Exercise(
+        "05.5",
+        reference=lambda: [28, 5, 58, 8, 41],
+        otherwise="Upwards: (n - 1) · stride + kernel. Cut off at the end: the finer map, less its offset, less what is kept.",
+        mistakes=(
+            Mistake(
+                lambda: [26, 5, 58, 8, 41],
+                "(a) 13 units have 12 strides between them, and the kernel of 4 has its own size: 12 · 2 + 4, not 13 · 2.",
+            ),
+            Mistake(lambda: [28, 10, 58, 8, 41], "(b) 10 is what pool4's map has too much. 5 units of it are cut off at the beginning."),
+            Mistake(
+                lambda: [28, 5, 78, 8, 41],
+                "(c) The sum is as large as the smaller map: 28 units go up, not pool4's 38.",
+            ),
+            Mistake(
+                lambda: [28, 5, 56, 8, 41], "(c) 27 · 2 + 4: doubling alone gives the size only where kernel - 2 · padding is the stride."
+            ),
+            Mistake(lambda: [28, 5, 58, 17, 41], "(d) 17 is what pool3's map has too much. 9 units of it are cut off at the beginning."),
+            Mistake(lambda: [28, 5, 58, 8, 72], "(e) 72 is what is too much, both ends together. 31 pixels are cut off at the beginning."),
+            Mistake(lambda: [28, 5, 58, 8, 31], "(e) The map is not centred on the image: what is cut off at the end is not the offset."),
+        ),
+        hints=(
+            "Sections 3 and 4: a transposed convolution without padding makes (n - 1) · stride + kernel units. Begin with the 13 of fc7.",
+            (
+                "Follow one number: 13 units up, cut pool4's map to that size, those up again, cut pool3's, those up by 8. "
+                "An offset says how much of the larger map is lost at its beginning; the rest is lost at its end."
+            ),
+            (
+                "(a) 12 · 2 + 4. (b) 38 - 5 - (a). (c) As (a), from as many units as (a). (d) Like (b), with pool3's map and its offset. "
+                "(e) The last map, less 31, less the image."
+            ),
         ),
     ),
 )

@@ -3,25 +3,29 @@
 import torch
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 
 # --- 06.2: a decoder without weights -------------------------------------------------------------------------------------------
 
 
+def _places(switches: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns on the map, from row and column within each window of 2 × 2."""
+    i, j = torch.meshgrid(*map(torch.arange, switches.shape), indexing="ij")
+    return 2 * i + row, 2 * j + column
+
+
 def _unpooled(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
-    flat = torch.zeros(height * width)
-    flat[switches.flatten()] = values.flatten()
-    return flat.view(height, width)
+    made = torch.zeros(height, width)
+    made[_places(switches, switches // 2, switches % 2)] = values
+    return made
 
 
 def _unpooled_to_even(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
-    """The mistake of counting the switches' columns on a map of twice the width."""
-    columns = 2 * values.shape[1]
-    rows = switches // columns
-    made = torch.zeros(height, width)
-    inside = (rows < height) & (switches % columns < width)
-    made[rows[inside], (switches % columns)[inside]] = values[inside]
-    return made
+    """The code that the exercise gives: places are counted on a map of twice the pooled one's width."""
+    rows, columns = _places(switches, switches // 2, switches % 2)
+    made = torch.zeros(height * width)
+    made[rows * 2 * values.shape[1] + columns] = values
+    return made.view(height, width)
 
 
 def _unpooled_to_corners(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
@@ -36,21 +40,21 @@ def _repeated(values: Tensor, switches: Tensor, height: int, width: int) -> Tens
 
 
 def _transposed_places(values: Tensor, switches: Tensor, height: int, width: int) -> Tensor:
-    """The mistake of reading a switch as column · H + row."""
+    """The mistake of reading a switch as 2 · column + row."""
     made = torch.zeros(height, width)
-    rows, columns = switches % height, (switches // height).clamp(max=width - 1)
-    made[rows, columns] = values
+    made[_places(switches, switches % 2, switches // 2)] = values
     return made
 
 
 def _pooled_maps() -> list[Case]:
     generator = torch.Generator().manual_seed(0)
-    cases = []
-    for height, width in ((2, 2), (4, 4), (4, 5), (6, 3), (7, 9)):
-        features = torch.rand(1, 1, height, width, generator=generator) + 0.1
-        values, switches = torch.nn.functional.max_pool2d(features, 2, return_indices=True)
-        cases.append((values[0, 0], switches[0, 0], height, width))
-    return cases
+    return [_pooled(generator, height, width) for height, width in ((2, 2), (4, 4), (4, 5), (6, 3), (7, 9))]
+
+
+def _pooled(generator: torch.Generator, height: int, width: int) -> Case:
+    """(values, switches, height, width) of a random map, where a switch is the place in its window: 0, 1, 2 or 3."""
+    shape = (height // 2, width // 2)
+    return torch.randint(1, 99, shape, generator=generator).float(), torch.randint(4, shape, generator=generator), height, width
 
 
 # --- 06.3: the sizes of U-Net ---------------------------------------------------------------------------------------------------
@@ -88,12 +92,22 @@ def _output_of_one_way(size: int, levels: int) -> int:
     return max(0, (size - 4) * 2 ** (levels - 1))
 
 
+def _drawn_size(generator: torch.Generator) -> Case:
+    """Every second one is taken by the net, or would be but for its smallness."""
+    levels = whole(generator, 1, 4)
+    taken = 4 + 12 * (2 ** (levels - 1) - 1) + 2 ** (levels - 1) * whole(generator, 1, 20)
+    return taken + whole(generator, 0, 1) * whole(generator, 1, 7), levels
+
+
 SIZES: list[Case] = [(12, 1), (20, 2), (21, 2), (44, 3), (46, 3), (188, 5), (572, 5), (570, 5), (256, 5), (100, 4), (180, 5)]
 
 # --- 06.4: the border term ------------------------------------------------------------------------------------------------------
 
 
 def _border_term(distances: Tensor, w0: float, sigma: float) -> Tensor:
+    """Without a second object there is no gap."""
+    if len(distances) < 2:
+        return torch.zeros(distances.shape[1])
     nearest = distances.sort(0).values[:2].sum(0)
     return w0 * torch.exp(-(nearest**2) / (2 * sigma**2))
 
@@ -104,8 +118,15 @@ def _distance_maps() -> list[Case]:
         (torch.tensor([[1.0], [2.0]]), 10.0, 5.0),
         (torch.tensor([[4.0, 0.0], [1.0, 3.0], [9.0, 1.0]]), 10.0, 5.0),
         (torch.rand(4, 3, generator=generator) * 12, 10.0, 5.0),
+        (torch.tensor([[0.0, 1.0, 5.0]]), 10.0, 5.0),
         (torch.rand(3, 6, generator=generator) * 5, 2.0, 3.0),
     ]
+
+
+def _drawn_distances(generator: torch.Generator) -> Case:
+    """Now and then of one object only."""
+    distances = wholes(generator, 0, 12, whole(generator, 1, 4), whole(generator, 1, 6))
+    return distances, float(whole(generator, 1, 20)), float(whole(generator, 2, 9))
 
 
 # --- 06.5: many boxes, one map --------------------------------------------------------------------------------------------------
@@ -156,6 +177,13 @@ def _boxes() -> list[Case]:
     ]
 
 
+def _drawn_boxes(generator: torch.Generator) -> Case:
+    boxes, classes = whole(generator, 1, 4), whole(generator, 1, 3)
+    h, w, below, beside = (whole(generator, 1, 3) for _ in range(4))
+    corners = [[whole(generator, 0, below), whole(generator, 0, beside)] for _ in range(boxes)]
+    return wholes(generator, -9, 9, boxes, classes, h, w), torch.tensor(corners), h + below, w + beside
+
+
 EXERCISES = (
     Exercise(
         "06.1",
@@ -186,22 +214,23 @@ EXERCISES = (
         "06.2",
         reference=_unpooled,
         cases=_pooled_maps(),
-        otherwise="Make height · width zeros, put each value at its switch, and give them the shape (height, width).",
+        draw=lambda generator: _pooled(generator, whole(generator, 2, 7), whole(generator, 2, 7)),
+        otherwise="Make zeros of (height, width), and put each value at the place in its own window that its switch names.",
         mistakes=(
-            Mistake(_unpooled_to_even, "The switches count on a map of `width` columns, which may be odd, not of twice the pooled map's."),
+            Mistake(_unpooled_to_even, "A row of the map has `width` columns, which may be odd, not twice as many as the pooled map's."),
             Mistake(_unpooled_to_corners, "That is fixed unpooling: every value is in its window's first corner. Use the switches."),
             Mistake(_repeated, "Each value fills its window. Unpooling puts it in one place, and zeros elsewhere."),
-            Mistake(_transposed_places, "A switch is row · width + column; you read it as column · height + row."),
+            Mistake(_transposed_places, "A switch is 2 · row + column within its window; you read it as 2 · column + row."),
         ),
         hints=(
-            "The symbols in section 2 say what a switch is. On which map are its places counted?",
+            "Rows and columns are right. The last lines number the places of the map: how many places does a row of it have?",
             (
                 "5 columns are pooled to 2, and twice 2 is 4: from the second row on the colleague counts wrongly. "
                 "How many columns did the pool see?"
             ),
             (
-                "Row and column are still `switches // columns` and `switches % columns`. "
-                "Only the line above them changes: it needs no arithmetic, since an argument says it."
+                "A place has the number row · (columns of the map) + column. One factor of the colleague's changes: "
+                "it needs no arithmetic, since an argument says it. Or index with rows and columns, and number nothing."
             ),
         ),
     ),
@@ -209,6 +238,7 @@ EXERCISES = (
         "06.3",
         reference=_output,
         cases=SIZES,
+        draw=_drawn_size,
         otherwise="Down: minus 4, then half, if it is even. Up: double, then minus 4. The last level of the way down also takes 4.",
         mistakes=(
             Mistake(_output_unchecked, "Where a pool meets an odd size, or nothing is left, the answer is 0: the net takes no such image."),
@@ -239,8 +269,13 @@ EXERCISES = (
         "06.4",
         reference=_border_term,
         cases=_distance_maps(),
-        otherwise="Sort over the objects, add the two smallest, square the sum, and divide by 2 σ².",
+        draw=_drawn_distances,
+        otherwise="Sort over the objects, add the two smallest, square the sum, divide by 2 σ²; with one object the term is 0.",
         mistakes=(
+            Mistake(
+                lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2].sum(0) ** 2) / (2 * sigma**2)),
+                "With one object there is no second one, and no gap: then the term is 0, not that of d1 alone.",
+            ),
             Mistake(
                 lambda distances, w0, sigma: w0 * torch.exp(-(distances.sort(0).values[:2] ** 2).sum(0) / (2 * sigma**2)),
                 "The sum of the two is squared, (d1 + d2)², not each of them.",
@@ -274,6 +309,7 @@ EXERCISES = (
         "06.5",
         reference=_maximum,
         cases=_boxes(),
+        draw=_drawn_boxes,
         otherwise="Begin with zeros. Put each box's scores into zeros of the image's size, and take the maximum with what is there.",
         mistakes=(
             Mistake(

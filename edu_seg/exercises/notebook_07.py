@@ -6,7 +6,7 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 from edu_seg.gridding import is_gap_free, path_counts
 
 
@@ -30,18 +30,50 @@ def _signals() -> list[Case]:
     ]
 
 
-def _identity(c_in: int, c_out: int, C: int) -> Tensor:
-    before, after = (torch.arange(channels) * C // channels for channels in (c_in, c_out))
-    return (after[:, None] == before).float() * C / c_out
+def _drawn_signal(generator: torch.Generator) -> Case:
+    d, size = whole(generator, 1, 4), 2 * whole(generator, 1, 2) + 1
+    return wholes(generator, -9, 9, d * (size - 1) + whole(generator, 1, 8)), wholes(generator, -9, 9, size), d
 
 
-def _identity_by_remainder(c_in: int, c_out: int, C: int) -> Tensor:
+def _classes(numbers: Sequence[int]) -> Tensor:
+    """The class of each channel: a class's channels lie together."""
+    return torch.arange(len(numbers)).repeat_interleave(torch.tensor(numbers))
+
+
+def _identity(before: Sequence[int], after: Sequence[int]) -> Tensor:
+    rows, columns = _classes(after), _classes(before)
+    return (rows[:, None] == columns) / torch.tensor(after)[rows, None]
+
+
+def _identity_of_equal_shares(before: Sequence[int], after: Sequence[int]) -> Tensor:
+    """Section 5's formula, which gives all classes as many channels."""
+    C, (c_in, c_out) = len(before), (sum(before), sum(after))
+    columns, rows = (torch.arange(channels) * C // channels for channels in (c_in, c_out))
+    return (rows[:, None] == columns).float() * C / c_out
+
+
+def _identity_by_remainder(before: Sequence[int], after: Sequence[int]) -> Tensor:
     """The mistake of dealing the channels out in turn instead of in groups that lie together."""
-    before, after = (torch.arange(channels) % C for channels in (c_in, c_out))
-    return (after[:, None] == before).float() * C / c_out
+    C, (c_in, c_out) = len(before), (sum(before), sum(after))
+    columns, rows = (torch.arange(channels) % C for channels in (c_in, c_out))
+    return (rows[:, None] == columns).float() * C / c_out
 
 
-WIDTHS: list[Case] = [(2, 2, 2), (4, 2, 2), (2, 4, 2), (3, 6, 3), (6, 12, 3), (96, 3, 3), (5, 10, 1)]
+WIDTHS: list[Case] = [
+    ([1, 1], [1, 1]),
+    ([2, 2], [1, 1]),
+    ([1, 1], [2, 2]),
+    ([1, 1], [1, 2]),
+    ([1, 2], [3, 2]),
+    ([4, 1, 2], [2, 3, 1]),
+    ([5], [10]),
+]
+
+
+def _drawn_widths(generator: torch.Generator) -> Case:
+    C = whole(generator, 2, 4)
+    before, after = ([whole(generator, 1, 5) for _ in range(C)] for _ in range(2))
+    return before, after
 
 
 def _read(dilations: Sequence[int]) -> set[int]:
@@ -55,6 +87,10 @@ def _shared(dilations: Sequence[int]) -> int:
 
 
 STACKS: list[Case] = [([1],), ([2],), ([1, 2],), ([2, 2, 2],), ([1, 2, 5],), ([3, 3],), ([2, 3],), ([1, 2, 9],), ([4, 4, 2],)]
+
+
+def _drawn_stack(generator: torch.Generator) -> Case:
+    return ([whole(generator, 1, 6) for _ in range(whole(generator, 1, 4))],)
 
 
 def _cure(dilations: Sequence[int]) -> list[int]:
@@ -73,25 +109,42 @@ HOLED: list[Case] = [([2, 2, 2],), ([1, 2],), ([3],), ([4, 4, 4],), ([2, 4, 8],)
 EXERCISES = (
     Exercise(
         "07.1",
-        reference=lambda: [33, 4500, 25, 81],
+        reference=lambda: [33, 4500, 25, 81, 380],
         otherwise="Each layer adds 2d to the field and has 9 · 10 · 10 weights; with one step d, three places an axis and layer are read.",
         mistakes=(
-            Mistake(lambda: [17, 4500, 25, 81], "Each layer adds d on both sides: 2d, so 1 + 2 · (1 + 1 + 2 + 4 + 8)."),
-            Mistake(lambda: [63, 4500, 25, 81], "63 is for dilations 1, 2, 4, 8 and 16. Here 1 comes twice, and 8 is the last."),
-            Mistake(lambda: [33, 450, 25, 81], "Every output channel reads all input channels: 9 · 10 · 10 weights a layer."),
-            Mistake(lambda: [33, 4500, 169, 81], "169 is the window of (3, 3). Its sums of steps are −6, −3, 0, 3 and 6: five an axis."),
-            Mistake(lambda: [33, 4500, 81, 81], "(3, 3) has 3 · 3 paths along each axis, but several lead to the same input."),
-            Mistake(lambda: [33, 4500, 25, 49], "(3, 1): three places 3 apart, one more to each side of each: nine an axis, no hole."),
+            Mistake(lambda: [17, 4500, 25, 81, 380], "Each layer adds d on both sides: 2d, so 1 + 2 · (1 + 1 + 2 + 4 + 8)."),
+            Mistake(lambda: [63, 4500, 25, 81, 380], "63 is for dilations 1, 2, 4, 8 and 16. Here 1 comes twice, and 8 is the last."),
+            Mistake(lambda: [33, 450, 25, 81, 380], "Every output channel reads all input channels: 9 · 10 · 10 weights a layer."),
+            Mistake(
+                lambda: [33, 4500, 169, 81, 380], "169 is the window of (3, 3). Its sums of steps are −6, −3, 0, 3 and 6: five an axis."
+            ),
+            Mistake(lambda: [33, 4500, 81, 81, 380], "(3, 3) has 3 · 3 paths along each axis, but several lead to the same input."),
+            Mistake(lambda: [33, 4500, 25, 49, 380], "(3, 1): three places 3 apart, and one on each side of each: nine."),
+            Mistake(
+                lambda: [33, 4500, 25, 81, 404],
+                "404 is the net whose strides are removed: its pools still look. The front-end has no pool4 and no pool5 at all.",
+            ),
+            Mistake(
+                lambda: [33, 4500, 25, 81, 356],
+                "A pool of 2 × 2 has one step, not two: it adds its stride before it once, 8 and 16.",
+            ),
+            Mistake(
+                lambda: [33, 4500, 25, 81, 402],
+                "A pool's step is not one pixel: pool4 reads units 8 pixels apart, pool5 16.",
+            ),
         ),
         hints=(
-            "(a) and (b): section 3. (c) and (d): section 7, where holes are counted. Begin with one axis; the second is the same again.",
+            (
+                "(a) and (b): section 3. (c) and (d): section 7, where holes are counted; begin with one axis. "
+                "(e): section 4; what did a pool add to the field?"
+            ),
             (
                 "A 3 × 3 reaches its dilation further on both sides. "
                 "For (c) and (d) add one step of each layer, −d, 0 or d: for dilations 1 and 2 the sums are the seven from −3 to 3."
             ),
             (
                 "(a) 1 + 2 · (sum of the dilations). (b) Layers · taps · channels in · channels out. "
-                "(c), (d) How many different sums there are along one axis, squared."
+                "(c), (d) How many different sums there are along one axis, squared. (e) A pool added its stride before it, once."
             ),
         ),
     ),
@@ -99,6 +152,7 @@ EXERCISES = (
         "07.2",
         reference=_dilated,
         cases=_signals(),
+        draw=_drawn_signal,
         otherwise="At place p the tap t (from the middle) meets signal[p - d · t]: the same loop with the kernel turned round.",
         mistakes=(
             Mistake(_correlated, "That is the correlation, as torch has it: in equation (4) the right tap meets the left unit."),
@@ -124,38 +178,51 @@ EXERCISES = (
         "07.3",
         reference=_identity,
         cases=WIDTHS,
-        otherwise="Entry (b, a) is C / c_out where a · C // c_in equals b · C // c_out, and 0 elsewhere.",
+        draw=_drawn_widths,
+        otherwise="Entry (b, a) is 1 / after[k] where b and a both belong to class k, and 0 elsewhere.",
         mistakes=(
             Mistake(
-                lambda c_in, c_out, C: (_identity(c_in, c_out, C) > 0).float(),
-                "The weights must be C / c_out: over all layers, the factors c_in / c_out then multiply to 1.",
+                lambda before, after: (_identity(before, after) > 0).float(),
+                "The weights must be 1 / after[k]: with ones, a class's scores grow with its number of channels.",
             ),
             Mistake(
-                lambda c_in, c_out, C: _identity(c_in, c_out, C) * c_out / c_in,
-                "C / c_in makes each single layer keep the size of scores; the paper's rule divides by c_out.",
+                lambda before, after: (_classes(after)[:, None] == _classes(before)) / torch.tensor(before)[_classes(before)],
+                "1 / before[k] makes each single layer keep the size of scores; the paper's rule divides by the channels of the output.",
             ),
-            Mistake(lambda c_in, c_out, C: _identity(c_in, c_out, C).T, "Rows are output channels, columns input channels."),
+            Mistake(
+                lambda before, after: _identity(after, before) if before != after else _identity(before, after).T,
+                "Rows are output channels, columns input channels; and it is the output's number that divides.",
+            ),
+            Mistake(lambda before, after: _identity(before, after).T, "Rows are output channels, columns input channels."),
             Mistake(
                 _identity_by_remainder,
-                "A class's channels lie together: the first c / C belong to class 0, the next to class 1. Use // instead of %.",
+                "A class's channels lie together: first all those of class 0, then those of class 1. Yours are dealt out in turn.",
             ),
             Mistake(
-                lambda c_in, c_out, C: torch.eye(c_out, c_in),
+                _identity_of_equal_shares,
+                "That is section 5's formula, where all classes have as many channels. Here each has its own number.",
+            ),
+            Mistake(
+                lambda before, after: (_classes(after)[:, None] == _classes(before)).float() * len(after) / sum(after),
+                "The groups are right, the weight is not: C / c_out is for classes of equal width. Each class has its own number.",
+            ),
+            Mistake(
+                lambda before, after: torch.eye(sum(after), sum(before)),
                 "Where the number of channels changes, each channel of a class reads all channels of that class, not one.",
             ),
         ),
         hints=(
             (
-                "It is the second formula of section 5. All channels, in and out, fall into C groups that lie together. "
+                "Section 5 has it for equal numbers: C / c_out is one over the channels that a class has behind the layer. "
                 "When is an entry not zero?"
             ),
             (
-                "Number the groups: 6 channels with C = 2 belong to the groups 0, 0, 0, 1, 1, 1. "
-                "An entry is not zero where the group of the input and that of the output are equal."
+                "Name the class of each channel: with 3 and 2 channels they are 0, 0, 0, 1, 1. "
+                "An entry is not zero where the class of the input and that of the output are equal."
             ),
             (
-                "`torch.arange(channels) * C // channels` gives the groups. Compare those of the outputs, as a column, "
-                "with those of the inputs; then give the hits the weight that the formula names."
+                "Compare the outputs' classes, as a column, with the inputs' classes, as a row. "
+                "Then divide each row by the number of channels that its class has in `after`."
             ),
         ),
     ),
@@ -163,6 +230,7 @@ EXERCISES = (
         "07.4",
         reference=_shared,
         cases=STACKS,
+        draw=_drawn_stack,
         otherwise="Collect the places that are read (all sums of −d, 0 or d), move them by 1, and count what both sets hold.",
         mistakes=(
             Mistake(
@@ -188,6 +256,7 @@ EXERCISES = (
         "07.5",
         reference=_cure,
         cases=HOLED,
+        draw=_drawn_stack,
         otherwise="Try lists of 0, 1, 2, … dilations, from small sums to large ones, until every input of the window is read.",
         mistakes=(
             Mistake(

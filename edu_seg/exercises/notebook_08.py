@@ -5,7 +5,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 
 
 def _energy(labels: Tensor, unary: Tensor, kernel: Tensor) -> float:
@@ -44,6 +44,18 @@ def _labelled() -> list[Case]:
     return cases
 
 
+def _drawn_tie(number: int, generator: torch.Generator) -> Tensor:
+    """Symmetric weights in quarters, with a self term of 1."""
+    upper = wholes(generator, 0, 8, number, number).triu(1) / 4
+    return upper + upper.T + torch.eye(number)
+
+
+def _drawn_labelled(generator: torch.Generator) -> Case:
+    number, num_classes = whole(generator, 2, 6), whole(generator, 2, 4)
+    labels = torch.randint(num_classes, (number,), generator=generator)
+    return labels, wholes(generator, 0, 16, number, num_classes) / 4, _drawn_tie(number, generator)
+
+
 def _update(probs: Tensor, unary: Tensor, kernel: Tensor) -> Tensor:
     """Mean field for Potts, all pixels at once, without the self term."""
     return (-unary + (kernel - torch.diag(kernel.diagonal())) @ probs).softmax(1)
@@ -58,6 +70,12 @@ def _beliefs() -> list[Case]:
         logits = torch.randn(number, num_classes, generator=generator)
         cases.append((logits.softmax(1), -logits.log_softmax(1) * 1.5, _tie(number, generator)))
     return cases
+
+
+def _drawn_beliefs(generator: torch.Generator) -> Case:
+    number, num_classes = whole(generator, 2, 6), whole(generator, 2, 4)
+    probs, unary = (wholes(generator, 0, 9, number, num_classes) / 4 for _ in range(2))
+    return probs.softmax(1), unary, _drawn_tie(number, generator)
 
 
 def _squares(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,21 +116,44 @@ def _pixels() -> list[Case]:
     return cases
 
 
+def _drawn_pixels(generator: torch.Generator) -> Case:
+    """Near enough for a weight that is not 0."""
+    first, second = (wholes(generator, 0, 9, 5) for _ in range(2))
+    return first, second, float(whole(generator, 4, 20)), float(whole(generator, 4, 20))
+
+
 def _voted(preds: Tensor, cells: Tensor) -> Tensor:
-    """Each cell takes the label that most of its pixels have; of equal ones the lowest."""
+    """Each cell takes the label that most of its pixels have, of equal ones the lowest; 255 is no vote."""
+    return _by_each(preds, cells, "vote")
+
+
+def _by_each(preds: Tensor, cells: Tensor, rule: str) -> Tensor:
+    voted = preds.clone()
+    for cell in cells.unique():
+        inside = preds[(cells == cell) & (preds != 255)]
+        if len(inside):
+            values = {"vote": inside.bincount().argmax(), "mean": inside.float().mean().round().long(), "first": inside[0]}
+            voted[cells == cell] = {**values, "largest": inside.max()}[rule]
+    return voted
+
+
+def _with_void_votes(preds: Tensor, cells: Tensor) -> Tensor:
+    """The mistake of counting 255 as a label."""
     voted = preds.clone()
     for cell in cells.unique():
         voted[cells == cell] = preds[cells == cell].bincount().argmax()
     return voted
 
 
-def _by_each(preds: Tensor, cells: Tensor, rule: str) -> Tensor:
-    voted = preds.clone()
-    for cell in cells.unique():
-        inside = preds[cells == cell]
-        value = {"mean": inside.float().mean().round().long(), "first": inside[0], "largest": inside.max()}[rule]
-        voted[cells == cell] = value
-    return voted
+def _void_kept(preds: Tensor, cells: Tensor) -> Tensor:
+    """The mistake of leaving void pixels as they are."""
+    return _voted(preds, cells).where(preds != 255, 255)
+
+
+def _void_cells_to_zero(preds: Tensor, cells: Tensor) -> Tensor:
+    """The mistake of the largest of no counts."""
+    empty = [cell for cell in cells.unique() if (preds[cells == cell] == 255).all()]
+    return _voted(preds, cells).masked_fill(torch.isin(cells, torch.tensor(empty, dtype=cells.dtype)), 0)
 
 
 def _maps() -> list[Case]:
@@ -120,8 +161,17 @@ def _maps() -> list[Case]:
     return [
         (torch.tensor([[2, 0, 2]]), torch.tensor([[0, 0, 0]])),
         (torch.tensor([[0, 3, 3, 1, 1], [3, 0, 0, 0, 1]]), torch.tensor([[0, 0, 0, 1, 1], [0, 0, 1, 1, 1]])),
+        (torch.tensor([[1, 255, 255, 1, 255]]), torch.tensor([[0, 0, 0, 0, 0]])),
+        (torch.tensor([[2, 255, 255]]), torch.tensor([[0, 1, 1]])),
+        (torch.tensor([[4, 255, 255, 255]]), torch.tensor([[0, 0, 0, 1]])),
         (torch.randint(5, (8, 9), generator=generator), torch.randint(6, (8, 9), generator=generator)),
     ]
+
+
+def _drawn_map(generator: torch.Generator) -> Case:
+    shape = (whole(generator, 1, 5), whole(generator, 2, 6))
+    preds, cells = (torch.randint(4, shape, generator=generator) for _ in range(2))
+    return preds.masked_fill(wholes(generator, 0, 2, *shape) == 0, 255), cells
 
 
 EXERCISES = (
@@ -155,6 +205,7 @@ EXERCISES = (
         "08.2",
         reference=_energy,
         cases=_labelled(),
+        draw=_drawn_labelled,
         tolerance=1e-5,
         otherwise="E is the unary energy of each pixel's label, plus kernel[i, j] for each pair i < j whose labels differ.",
         mistakes=(
@@ -191,6 +242,7 @@ EXERCISES = (
         "08.3",
         reference=_update,
         cases=_beliefs(),
+        draw=_drawn_beliefs,
         tolerance=1e-5,
         otherwise="Q_i(l) ∝ exp(-U_i(l) + Σ_{j≠i} k_ij Q_j(l)): add the messages to -U, and normalise over the labels.",
         mistakes=(
@@ -231,6 +283,7 @@ EXERCISES = (
         "08.4",
         reference=_bilateral,
         cases=_pixels(),
+        draw=_drawn_pixels,
         tolerance=1e-5,
         otherwise="exp(-½ · (squared distance of the places / θα² + squared distance of the colours / θβ²)).",
         mistakes=(
@@ -261,21 +314,25 @@ EXERCISES = (
         "08.5",
         reference=_voted,
         cases=_maps(),
-        otherwise="For each cell: count the labels of its pixels, and give all of them the most frequent one (of equal ones the lowest).",
+        draw=_drawn_map,
+        otherwise="For each cell: count the labels of its pixels, 255 left out, and give all of them the most frequent one.",
         mistakes=(
             Mistake(lambda preds, cells: _by_each(preds, cells, "mean"), "Labels are names: between 0 and 2 there is no mean. Count them."),
             Mistake(lambda preds, cells: _by_each(preds, cells, "first"), "One pixel decides for its cell; let all of them vote."),
             Mistake(lambda preds, cells: _by_each(preds, cells, "largest"), "The largest number is no majority."),
+            Mistake(_with_void_votes, "255 has won an election: it means that there is no answer, so it has no vote."),
             Mistake(
                 lambda preds, cells: torch.full_like(preds, int(preds.flatten().bincount().argmax())),
                 "That is the vote of the whole image: each cell votes by itself.",
             ),
+            Mistake(_void_kept, "A pixel of 255 has no vote, but takes its cell's label as the others do."),
+            Mistake(_void_cells_to_zero, "A cell without any vote elects nobody: it stays 255, and does not become class 0."),
         ),
         hints=(
-            "Section 2 lets superpixels vote. A label is a name, so nothing can be averaged: what can be counted?",
+            "Section 2 lets superpixels vote. A label is a name, so nothing can be averaged: what can be counted, and what must not be?",
             (
-                "Cell by cell: a mask of its pixels, how often each label occurs under it, "
-                "and the winner written to every pixel of the mask. Write into a copy."
+                "Cell by cell: a mask of its pixels, how often each label occurs under it where it is not 255, "
+                "and the winner written to every pixel of the mask, if there is one. Write into a copy."
             ),
             (
                 "`cells.unique()` gives the cells. `bincount` counts the labels under a mask, from 0 upwards, "

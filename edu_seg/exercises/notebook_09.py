@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole, wholes
 
 
 def _poly(step: int, total: int, start: float, end: float, power: float) -> float:
@@ -23,11 +23,40 @@ STEPS: list[Case] = [
 ]
 
 
-def _mean_valid(N: int, r: int) -> float:
-    return (max(3 * N - 2 * r, N) / (3 * N)) ** 2
+def _drawn_step(generator: torch.Generator) -> Case:
+    total = whole(generator, 4, 400)
+    start, end = 0.5 + whole(generator, 0, 8), whole(generator, 0, 4) / 10
+    return whole(generator, 0, total - 1), total, start, end, whole(generator, 1, 5) / 2
 
 
-MAPS: list[Case] = [(1, 1), (3, 1), (7, 3), (13, 6), (65, 24), (65, 64), (65, 65), (65, 100), (2, 9)]
+def _mean_valid(N: int, r: int, k: int) -> float:
+    taps = [m - k // 2 for m in range(k)]
+    return (sum(max(N - r * abs(tap), 0) for tap in taps) / (k * N)) ** 2
+
+
+def _without_zero(N: int, r: int, k: int) -> float:
+    """The mistake of a number of places below 0."""
+    return (sum(N - r * abs(m - k // 2) for m in range(k)) / (k * N)) ** 2
+
+
+def _outer_taps_alike(N: int, r: int, k: int) -> float:
+    """The mistake of a 3 × 3's count for every filter: all taps but the middle lie r away."""
+    return ((N + (k - 1) * max(N - r, 0)) / (k * N)) ** 2
+
+
+MAPS: list[Case] = [
+    (1, 1, 3),
+    (3, 1, 3),
+    (7, 3, 3),
+    (13, 6, 3),
+    (65, 24, 3),
+    (65, 65, 3),
+    (2, 9, 3),
+    (5, 1, 5),
+    (7, 3, 5),
+    (33, 12, 7),
+    (4, 3, 1),
+]
 
 
 def _branches(x: Tensor, filters: Sequence[Tensor], rates: Sequence[int]) -> list[Tensor]:
@@ -48,6 +77,13 @@ def _maps() -> list[Case]:
     return [case(1, 1, 1, (3, 3), [1]), case(1, 1, 1, (5, 5), [2, 1]), case(2, 3, 4, (9, 7), [2, 4, 8, 12]), case(1, 2, 2, (4, 6), [6, 6])]
 
 
+def _drawn_maps(generator: torch.Generator) -> Case:
+    N, C, K = (whole(generator, 1, 2) for _ in range(3))
+    rates = [whole(generator, 1, 5) for _ in range(whole(generator, 2, 4))]
+    filters = [wholes(generator, -4, 4, K, C, 3, 3) for _ in rates]
+    return wholes(generator, -4, 4, N, C, whole(generator, 3, 7), whole(generator, 3, 7)), filters, rates
+
+
 def _from_one(x: Tensor, filters: Sequence[Tensor], rates: Sequence[int]) -> Tensor:
     """The mistake of counting taps k = 1, 2, 3 at x[i + r k]: none of them meets the unit itself."""
     height, width = x.shape[2:]
@@ -59,6 +95,10 @@ def _from_one(x: Tensor, filters: Sequence[Tensor], rates: Sequence[int]) -> Ten
 def _starts(size: int, window: int, step: int) -> list[int]:
     room = max(size - window, 0)
     return [*range(0, room, step), room]
+
+
+def _drawn_image(generator: torch.Generator) -> Case:
+    return whole(generator, 1, 60), whole(generator, 2, 20), whole(generator, 1, 12)
 
 
 IMAGES: list[Case] = [(4, 4, 2), (3, 5, 2), (6, 4, 2), (7, 4, 2), (10, 4, 3), (9, 4, 1), (1024, 473, 315)]
@@ -101,6 +141,7 @@ EXERCISES = (
         "09.2",
         reference=_poly,
         cases=STEPS,
+        draw=_drawn_step,
         otherwise="The factor falls from 1 to 0, so only start - end may be multiplied by it; end is then added.",
         mistakes=(
             Mistake(
@@ -137,28 +178,34 @@ EXERCISES = (
         "09.3",
         reference=_mean_valid,
         cases=MAPS,
-        otherwise="Along one axis, the middle tap is on the map at N places, and each of the other two at N - r of them (never below 0).",
+        draw=lambda generator: (whole(generator, 2, 40), whole(generator, 1, 24), 2 * whole(generator, 0, 4) + 1),
+        otherwise="Along one axis the middle tap is on the map at N places, one that lies m · r away at N - m · r (never below 0).",
         mistakes=(
-            Mistake(lambda N, r: max(3 * N - 2 * r, N) / (3 * N), "That is one axis. The map has two: square it."),
+            Mistake(lambda N, r, k: _mean_valid(N, r, k) ** 0.5, "That is one axis. The map has two: square it."),
             Mistake(
-                lambda N, r: ((3 * N - 2 * r) / (3 * N)) ** 2,
-                "From r = N on the middle tap is left: the share stays at 1/9 and falls no further.",
+                _without_zero,
+                "A tap further away than the map is wide is on it at no place: 0, not a negative number. The middle is always left.",
             ),
             Mistake(
-                lambda N, r: (max(N - 2 * r, 0) / N) ** 2,
-                "You count the places where all nine taps are on the map. Where some are off it, the others still count.",
+                lambda N, r, k: (max(N - (k - 1) * r, 0) / N) ** 2,
+                "You count the places where all taps are on the map. Where some are off it, the others still count.",
             ),
-            Mistake(lambda N, r: 9 * _mean_valid(N, r), "That is the mean number of taps; the share is a ninth of it."),
+            Mistake(lambda N, r, k: k**2 * _mean_valid(N, r, k), "That is the mean number of taps: divide it by k²."),
+            Mistake(
+                _outer_taps_alike,
+                "Right for k = 3. In a larger filter the taps lie r, 2r, 3r … from the middle, and each counts by itself.",
+            ),
+            Mistake(lambda N, r, k: _mean_valid(N, r, 3), "The taps of a 3 × 3, whatever k is."),
         ),
         hints=(
-            "Section 4 derives the mean along one axis, as long as r ≤ N. Which of the three taps does a larger rate leave?",
+            "Section 4 derives the mean of three taps along one axis, for r ≤ N. How far from the middle do those of a larger k lie?",
             (
-                "On 5 units with rate 2 the middle tap is on the map at 5 places, each outer one at 3: 11 of 15. "
-                "With rate 7 an outer one is there at no place, not at −2."
+                "On 5 units with rate 2 and k = 5 the middle tap is on the map at 5 places, the next two at 3, the outermost at 1: "
+                "13 of 25. With rate 3 the outermost are there at no place, not at −1."
             ),
             (
-                "Along one axis each outer tap has N − r places, but never fewer than 0 (`max`), and the middle one has N. "
-                "Divide by all 3N; and the map has two axes."
+                "Along one axis a tap that lies m · r from the middle has N − m · r places, but never fewer than 0 (`max`). "
+                "Sum over the k taps, divide by k · N; and the map has two axes."
             ),
         ),
     ),
@@ -166,6 +213,7 @@ EXERCISES = (
         "09.4",
         reference=_aspp,
         cases=_maps(),
+        draw=_drawn_maps,
         otherwise="Each branch is F.conv2d(x, weight, padding=rate, dilation=rate), with its own weight and its own rate; add them all.",
         mistakes=(
             Mistake(lambda x, filters, rates: F.conv2d(x, filters[0]), "Pad each branch by its own rate; then all have the size of x."),
@@ -204,6 +252,7 @@ EXERCISES = (
         "09.5",
         reference=_starts,
         cases=IMAGES,
+        draw=_drawn_image,
         otherwise="From 0 in steps, as long as a later window is still to come; the last begins at size - window, or at 0.",
         mistakes=(
             Mistake(

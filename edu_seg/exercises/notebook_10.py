@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from itertools import product
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+import torch
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole
 
 
 def _multiply_adds(height: int, width: int, c_in: int, c_out: int, kernel: int, stride: int) -> int:
@@ -21,6 +23,11 @@ CONVOLUTIONS: list[Case] = [
 ]
 
 
+def _drawn_convolution(generator: torch.Generator) -> Case:
+    height, width, c_in, c_out = (whole(generator, 1, 30) for _ in range(4))
+    return height, width, c_in, c_out, 2 * whole(generator, 0, 3) + 1, whole(generator, 1, 3)
+
+
 def _rates(output_stride: int, convention: str) -> list[list[int]]:
     rates = [max(1, stride // output_stride) for stride in (4, 8, 16, 32)]
     before = [1, *rates[:-1]]
@@ -33,6 +40,7 @@ def _undilated_first(output_stride: int, convention: str) -> list[list[int]]:
 
 
 DILATED: list[Case] = [*product((32, 16, 8, 4), ("exact", "stage"))]
+"""All that there are, so none need be drawn."""
 
 
 def _channels(start: int, k: int, counts: Sequence[int], theta: float) -> list[int]:
@@ -53,8 +61,18 @@ DENSE: list[Case] = [
 ]
 
 
+def _drawn_net(generator: torch.Generator) -> Case:
+    counts = [whole(generator, 1, 9) for _ in range(whole(generator, 1, 4))]
+    return whole(generator, 1, 40), whole(generator, 1, 16), counts, whole(generator, 1, 4) / 4
+
+
 def _paths(n: int, deleted: int) -> list[float]:
     return [0.5**deleted, (n - deleted) / 2]
+
+
+def _drawn_blocks(generator: torch.Generator) -> Case:
+    n = whole(generator, 1, 30)
+    return n, whole(generator, 0, n - 1)
 
 
 BLOCKS: list[Case] = [(1, 0), (2, 0), (2, 1), (4, 1), (12, 1), (12, 3), (54, 10)]
@@ -90,6 +108,7 @@ EXERCISES = (
         "10.2",
         reference=_multiply_adds,
         cases=CONVOLUTIONS,
+        draw=_drawn_convolution,
         otherwise="One multiply-add for each unit of the output, pair of channels and tap; a stride leaves every stride-th unit.",
         mistakes=(
             Mistake(
@@ -159,6 +178,7 @@ EXERCISES = (
         "10.4",
         reference=_channels,
         cases=DENSE,
+        draw=_drawn_net,
         otherwise="A block adds k channels a layer to those that come in; the transition behind it keeps the share theta of all.",
         mistakes=(
             Mistake(
@@ -194,6 +214,7 @@ EXERCISES = (
         "10.5",
         reference=_paths,
         cases=BLOCKS,
+        draw=_drawn_blocks,
         otherwise="Each deleted block takes away the half of the paths that went through it; the rest chooses among n - deleted blocks.",
         mistakes=(
             Mistake(

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from edu_seg.exercises.checking import Case, Exercise, Mistake
+import torch
+
+from edu_seg.exercises.checking import Case, Exercise, Mistake, whole
 
 
 def _loss(totals: Sequence[float], counts: Sequence[int]) -> float:
@@ -22,6 +24,11 @@ PIECES: list[Case] = [
 ]
 
 
+def _drawn_pieces(generator: torch.Generator) -> Case:
+    numbers = range(whole(generator, 2, 5))
+    return [whole(generator, 0, 80) / 4 for _ in numbers], [whole(generator, 1, 60) for _ in numbers]
+
+
 def _factor(step: int, steps: int, power: float, warmup: int) -> float:
     warm = min(1.0, (step + 1) / warmup) if warmup else 1.0
     return warm * (1 - step / steps) ** power
@@ -37,6 +44,11 @@ RATES: list[Case] = [
     (8, 10, 0.9, 5),
     (75, 300, 0.9, 0),
 ]
+
+
+def _drawn_step(generator: torch.Generator) -> Case:
+    steps = whole(generator, 10, 400)
+    return whole(generator, 0, steps - 1), steps, whole(generator, 1, 4) / 2, whole(generator, 0, 9)
 
 
 def _statistics(counts: Sequence[int], means: Sequence[float], variances: Sequence[float]) -> list[float]:
@@ -59,6 +71,12 @@ PROCESSES: list[Case] = [
 ]
 
 
+def _drawn_processes(generator: torch.Generator) -> Case:
+    numbers = range(whole(generator, 2, 5))
+    means, variances = [whole(generator, -12, 12) / 4 for _ in numbers], [whole(generator, 0, 12) / 4 for _ in numbers]
+    return [whole(generator, 1, 9) for _ in numbers], means, variances
+
+
 def _pieces(batch: int, gpus: int, memory: int, fixed: int, each: int) -> int:
     share, fit = -(-batch // gpus), (memory - fixed) // each
     return -(-share // fit) if fit >= 1 else 0
@@ -75,6 +93,13 @@ BATCHES: list[Case] = [
     (1, 1, 4, 6, 1),
     (16, 4, 24_000, 500, 7_000),
 ]
+
+
+def _drawn_batch(generator: torch.Generator) -> Case:
+    """Some with no room for an image."""
+    fixed, each = whole(generator, 1, 20), whole(generator, 1, 12)
+    return whole(generator, 1, 40), whole(generator, 1, 6), fixed + whole(generator, -1, 5 * each), fixed, each
+
 
 EXERCISES = (
     Exercise(
@@ -107,6 +132,7 @@ EXERCISES = (
         "11.2",
         reference=_loss,
         cases=PIECES,
+        draw=_drawn_pieces,
         otherwise="Add the sums, add the numbers of pixels, and divide once.",
         mistakes=(
             Mistake(
@@ -132,6 +158,7 @@ EXERCISES = (
         "11.3",
         reference=_factor,
         cases=RATES,
+        draw=_drawn_step,
         otherwise="The poly factor, (1 - step / steps) ** power, times the warm-up's: (step + 1) / warmup, at most 1.",
         mistakes=(
             Mistake(
@@ -164,6 +191,7 @@ EXERCISES = (
         "11.4",
         reference=_statistics,
         cases=PROCESSES,
+        draw=_drawn_processes,
         otherwise="Weigh by the numbers of values. To each variance belongs the squared distance of its mean from the common mean.",
         mistakes=(
             Mistake(_means_only, "The distances of the processes' means from the common mean are missing in the variance."),
@@ -195,6 +223,7 @@ EXERCISES = (
         "11.5",
         reference=_pieces,
         cases=BATCHES,
+        draw=_drawn_batch,
         otherwise="Images that fit: (memory - fixed) // each. Pieces: the GPU's share over that, rounded up; 0 where nothing fits.",
         mistakes=(
             Mistake(
