@@ -2,6 +2,8 @@
 
 import functools
 import shlex
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,14 @@ SLIDE = {
     "U-Net": "unet",
 }
 """Names on the slide of notebook 11 with our own table -> models"""
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were() -> Iterator[None]:
+    """The command line takes SIGTERM for itself."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 def test_the_readmes_table_is_that_of_the_files() -> None:
