@@ -171,10 +171,10 @@ def test_proposals_come_in_parts_one_an_epoch(monkeypatch: pytest.MonkeyPatch) -
     """All of them in turn, whoever asks for an epoch first: a resumed run sees what the whole one saw."""
     spec = replace(SMALL, size=(48, 64), objects="proposals", object_size=16, flip=0.0)
     base = presets.labelled_set(spec, None, "train")
-    whole = presets.training_set(spec, base, seed=3)
+    whole = presets.training_set(spec, base, seed=3, limit=2)
     assert isinstance(whole, presets.Parts)
     monkeypatch.setattr("edu_seg.presets.specs.PROPOSALS_AN_EPOCH", size := len(whole) // 4)
-    parts, late = (presets.training_set(spec, base, seed=3) for _ in range(2))
+    parts, late = (presets.training_set(spec, base, seed=3, limit=2) for _ in range(2))
     seen: list[Tensor] = []
     for epoch in range(1, 6):
         parts.set_epoch(epoch)
