@@ -64,7 +64,7 @@ def test_attempts_and_the_first_right_answer_are_kept(file: Path) -> None:
 
 def test_a_stub_leaves_no_trace(file: Path) -> None:
     check("03.1", ...)
-    check("03.2", lambda kernel, s: ...)
+    check("03.2", lambda kernel, down, across: ...)
     assert not file.exists()
 
 
@@ -233,7 +233,7 @@ def test_a_wrong_answer_ends_with_the_way_to_a_hint(capsys: pytest.CaptureFixtur
     check("03.1", RIGHT)
     check("03.1", ...)
     assert printed(capsys) == [
-        '03.1 · wrong: Think again. For a hint: exercises.hint("03.1")',
+        '03.1 · wrong: Think again. The first that is wrong: number 1. For a hint: exercises.hint("03.1")',
         "03.1 · right",
         "03.1 · not tried yet",
     ]
