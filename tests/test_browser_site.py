@@ -7,7 +7,6 @@ as build/site after `make site`.
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
@@ -16,12 +15,11 @@ from urllib.parse import unquote, urlparse
 
 import nbformat
 import pytest
-from chromium import FLAGS, find_chromium
 from course_env import NOTEBOOKS, ROOT, fixed_environment
 from execute_notebooks import NOTEBOOK_METADATA
 from make_site import main
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from edu_seg.figures.base import new_figure
 from edu_seg.figures.numbers import fold
@@ -68,17 +66,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         notebooks = NOTEBOOKS / "03_shift_and_stitch.ipynb", tiny_notebook(folder / "98_widgets.ipynb")
         assert main([*map(str, notebooks), "--build", str(folder)]) == 0
     return folder / "site"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH (Debian: apt install chromium)")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
-        yield running
-        running.close()
 
 
 @dataclass

@@ -187,8 +187,13 @@ class Seeded(Dataset[tuple[Tensor, Tensor]]):
             raise ValueError(f"epoch = {epoch}: must not be negative")
         self._epoch.fill_(epoch)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch whose chances are drawn, in every worker alike."""
+        return int(self._epoch)
+
     def __getitem__(self, index: int) -> tuple[Float[Tensor, "3 H W"], Int64[Tensor, "H W"]]:
-        key = np.random.SeedSequence((self.seed, int(self._epoch), range(len(self))[index])).generate_state(2, np.uint32)
+        key = np.random.SeedSequence((self.seed, self.epoch, range(len(self))[index])).generate_state(2, np.uint32)
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: that would also reset every GPU's generator, which fork_rng does not put back here.
             torch.default_generator.manual_seed(int(key[0]) << 31 ^ int(key[1]))

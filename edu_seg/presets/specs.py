@@ -165,7 +165,6 @@ class Parts(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, dataset: Seeded, size: int, seed: int) -> None:
         self.dataset, self.size = dataset, min(size, len(dataset))
         self.order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # persistent workers see it as well
 
     def __len__(self) -> int:
         return self.size
@@ -173,10 +172,9 @@ class Parts(Dataset[tuple[Tensor, Tensor]]):
     def set_epoch(self, epoch: int) -> None:
         """From now on the part of `epoch` (1, 2, ...). Call it before the loader is iterated, not during."""
         self.dataset.set_epoch(epoch)
-        self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        place = int(self._epoch) * self.size + range(self.size)[index]
+        place = self.dataset.epoch * self.size + range(self.size)[index]
         return self.dataset[int(self.order[place % len(self.order)])]
 
 
