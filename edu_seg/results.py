@@ -32,8 +32,10 @@ on CamVid. The papers of FCN, U-Net, DRN, DeepLab v3 and PSPNet have none."""
 def training_command(config: Mapping[str, Any]) -> str:
     """The command that trains what a run's configuration says; of a later stage, after the commands of those before it."""
     preset, start = presets.PRESETS.get(config["preset"]), config.get("start", {})
+    images = 0 if start.get("limit") else config.get("train_images", 0)  # of a paper's steps, where it counts them
+    usual = preset.fit_for(images) if preset else None
     options = {name: config["fit"].get(name) for name in sorted(OPTIONS)}
-    given = {name: value for name, value in options.items() if preset is None or value != getattr(preset.fit, name)}
+    given = {name: value for name, value in options.items() if usual is None or value != getattr(usual, name)}
     given |= {name: start.get(name) for name in ("limit", "random_weights")} | {"sbd": "SBD" if start.get("sbd") else None}
     if start.get("stages"):
         given["stage_from"] = f"runs/{start['stages'][-1]['preset']}"

@@ -27,6 +27,7 @@ SLIDE_KEYS = {"slide_type", "minutes", "notes", "title", "text", "printed", "lay
 IGNORE = "nbval-ignore-output"
 HIDING_TAGS = {"nbval-skip", "nbval-raises-exception", "raises-exception", "skip-execution", "pytest-validate-ignore-output"}
 
+DECIMAL = re.compile(r"(?<![\w.])\d*\.\d+")
 BASE64 = re.compile(r"base64,[A-Za-z0-9+/=\s]+")
 NUMBERS = re.compile(r'<details class="numbers">.*?</details>')  # of a picture; no more compared than its bytes are
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{5,}")
@@ -267,6 +268,21 @@ def one_import_cell(notebook: NotebookNode) -> list[str]:
     return [] if len(importing) == 1 else [f"imports stand in the cells {importing}; one cell is theirs"]
 
 
+def slide_tables(notebook: NotebookNode) -> list[str]:
+    """A decimal in a table on a slide is in an output, a chart's numbers included, or in the text: rounded, or as a per cent, if one likes."""
+    shown = [BASE64.sub("", str(list(output.values()))) for _, output in outputs(notebook)]
+    shown += [cell.source for _, cell in markdown_cells(notebook)]
+    known = [factor * float(number) for number in DECIMAL.findall("\n".join(shown)) for factor in (1, 100, 0.01)]
+    found = []
+    for position, cell in enumerate(notebook.cells, 1):
+        rows = [line for line in cell.metadata.get("slideshow", {}).get("text", "").splitlines() if line.startswith("|")]
+        for number in DECIMAL.findall("\n".join(rows)):
+            rounding = 0.501 * 10.0 ** -len(number.partition(".")[2])
+            if not any(abs(value - float(number)) <= rounding for value in known):
+                found.append(f"cell {position}: {number} on the slide is neither in an output nor in the text")
+    return found
+
+
 def slides(notebook: NotebookNode) -> list[str]:
     """Each cell has a place in the lecture; what the lecturer says is in the metadata (tests/test_slides.py), not in a cell."""
     found = []
@@ -408,7 +424,7 @@ EVERYWHERE: tuple[Rule, ...] = (
     short_cells,
     headings_in_order,
 )
-LECTURE: tuple[Rule, ...] = (one_idea_a_cell, one_import_cell, slides, first_cell, parts, recall, predictions)
+LECTURE: tuple[Rule, ...] = (one_idea_a_cell, one_import_cell, slides, slide_tables, first_cell, parts, recall, predictions)
 SOLUTION: tuple[Rule, ...] = (one_import_cell, solution_title, solved, explained)
 
 

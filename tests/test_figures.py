@@ -233,6 +233,10 @@ NUMBERS = {
         [["", "parameters (millions)", "error (%)"], ["ResNet 18", "11.7", "30.4"], ["ResNet 50", "25.6", "24"]],
         [["", "multiply-adds at 224 × 224 (billions)", "error (%)"], ["ResNet 18", "1.8", "30.4"], ["ResNet 50", "4.1", "24"]],
     ],
+    "layer_costs": [
+        [["layers, from the image on", "MiB a layer, summed"], ["conv0", "4"], ["conv1", "1"]],
+        [["layers, from the image on", "MiB a layer, summed"], ["conv0", "7"]],
+    ],
     "film_strip": [[["iteration", "free energy"], ["0", "3"], ["1", "1"], ["2", "0.5"]]],
     "taps": [],
     "pictures": [],

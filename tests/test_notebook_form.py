@@ -178,6 +178,7 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("slides", "unknown type", metadata(FIGURE, slideshow={"slide_type": "page"})),
     ("slides", "unknown key", metadata(FIGURE, slideshow={"slide_type": "-", "minute": 3})),
     ("slides", "words in a cell", metadata(FIGURE, slideshow={"slide_type": "notes", "minutes": 3})),
+    ("slide_tables", "another number", metadata(FIGURE, slideshow={"slide_type": "-", "text": "| IU |\n|---|\n| 0.77 |"})),
     ("first_cell", "code", lambda notebook: notebook.cells.pop(0)),
     ("first_cell", "no title", without(TITLE, "# ")),
     ("first_cell", "no aim", without(TITLE, "You will be able to")),
@@ -245,6 +246,16 @@ def test_every_rule_has_a_fault_that_it_finds() -> None:
 def test_signs_in_code_are_no_headings() -> None:
     notebook = good()
     source(SYMBOL, SYMBOLS + "\n\n```python\n# a comment\n#### another\n```")(notebook)
+    assert problems(notebook) == []
+
+
+@pytest.mark.parametrize("shown", ["0.404", "0.40", ".4", "40.4", "2.5"])
+def test_numbers_on_slides_are_rounded_as_one_likes(shown: str) -> None:
+    """As printed, or as the text has them."""
+    notebook = good()
+    output(stream("mean IU 0.4041\n"))(notebook)
+    source(SYMBOL, SYMBOLS + "\n\nThe paper: 2.5.")(notebook)
+    metadata(FIGURE, slideshow={"slide_type": "-", "text": f"| IU |\n|---|\n| **{shown}** |"})(notebook)
     assert problems(notebook) == []
 
 

@@ -70,6 +70,12 @@ def test_the_slide_of_notebook_11_holds_the_files_scores() -> None:
     assert set(names[1:]) == set(SLIDE)
 
 
+def test_each_net_of_our_own_table_took_no_more_than_twelve_minutes() -> None:
+    """By the clock, with all that lies between epochs, where the file knows it."""
+    for model in SLIDE.values():
+        assert max(BEST[model]["minutes"], BEST[model].get("wall_minutes", 0)) <= 12
+
+
 def test_scores_follow_from_each_other() -> None:
     for result in RESULTS:
         ious = [iou for iou in result["iou"].values() if iou is not None]
@@ -84,6 +90,12 @@ def test_a_command_repeats_what_is_not_the_presets() -> None:
     start = {"limit": 8, "random_weights": True, "sbd": True, "stages": [{"preset": "first"}, {"preset": "second"}]}
     command = training_command({"preset": "shapes-cpu", "fit": {}, "start": start})
     assert command == "python -m edu_seg train --preset shapes-cpu --limit 8 --random-weights --sbd SBD --stage-from runs/second"
+    pspnet = presets.get("pspnet-resnet50-voc")
+    scaled = {"preset": "pspnet-resnet50-voc", "fit": {"epochs": pspnet.fit_for(1_464).epochs, "batch_size": pspnet.fit.batch_size}}
+    assert training_command(scaled | {"train_images": 1_464}) == "python -m edu_seg train --preset pspnet-resnet50-voc"
+    assert training_command(scaled | {"train_images": 10_582}).endswith(f" --epochs {pspnet.fit_for(1_464).epochs}")
+    limited = scaled | {"train_images": 32, "start": {"limit": 32}}
+    assert training_command(limited).endswith(f" --epochs {pspnet.fit_for(1_464).epochs} --limit 32")
     nothing = {"limit": None, "random_weights": False, "sbd": False, "stages": []}
     assert training_command({"preset": "gone", "fit": {"lr": 0.1}, "start": nothing}) == "python -m edu_seg train --preset gone --lr 0.1"
 

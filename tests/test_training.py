@@ -387,7 +387,7 @@ def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path: Path) ->
     with pytest.raises(NotFinite, match="nan in epoch 2") as caught:
         run(tmp_path / "run", loss=Nan())
     assert "Stopped in epoch 2" in caught.value.__notes__[0]
-    assert "holds 1 whole epochs" in caught.value.__notes__[0]
+    assert "holds 1 whole epoch: go on" in caught.value.__notes__[0]
     checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
     assert checkpoint.epoch == 1
     assert all(value.isfinite().all() for value in checkpoint.model.values())

@@ -137,7 +137,7 @@ EXERCISES = (
             Mistake(lambda: 18, "The scores lie in 0..1: give a fraction, not per cent."),
         ),
         hints=(
-            "Draw the confusion matrix (section 7 has one): rows are labels, columns predictions. Which columns hold pixels?",
+            "Draw the confusion matrix (section 4 shows one): rows are labels, columns predictions. Which columns hold pixels?",
             "Take one class after the other: hits over union. How large is the union of a class that is predicted everywhere?",
             (
                 "The background's hits are its share of the image, its union is the whole image, and no other class has a hit. "
@@ -248,7 +248,7 @@ EXERCISES = (
             ),
         ),
         hints=(
-            "Which is taken first in the comment's code, the ratio or the sum over images? What does section 8 say of that order?",
+            "Which is taken first in that line, the ratio or the sum over images? What does section 8 say of that order?",
             "Counts may be added up over images, ratios may not. So count all images first, and divide at the very end.",
             "Add up what my_confusion gives for each pair, starting from zeros or with `sum(...)`. Only one call of my_mean_iou is left.",
         ),

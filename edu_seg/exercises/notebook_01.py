@@ -255,55 +255,55 @@ EXERCISES = (
     ),
     Exercise(
         "01.5",
-        reference=lambda: [907, 715, 483, 971],
-        otherwise="A layer adds (k - 1) times the stride before it, a pool like a convolution; a layer that is left out adds nothing.",
+        reference=lambda: [843, 843, 971, 1027],
+        otherwise="A layer adds (k - 1) times the stride before it, a pool like a convolution; its own stride adds nothing to it.",
         mistakes=(
             Mistake(
-                lambda: [721, 715, 483, 971],
-                "(a) The pool's seven taps are 6 steps of the stride, 32 pixels each: 715 + 6 · 32, not 715 + 6.",
+                lambda: [719, 719, 971, 1027],
+                "(a) The pool's five taps are 4 steps of the stride, 32 pixels each: 715 + 4 · 32, not 715 + 4.",
             ),
             Mistake(
-                lambda: [939, 715, 483, 971],
-                "(a) Between seven taps lie 6 steps of 32 pixels, not 7.",
+                lambda: [875, 875, 971, 1027],
+                "(a) Between five taps lie 4 steps of 32 pixels, not 5.",
             ),
             Mistake(
-                lambda: [907, 907, 483, 971],
-                "(b) 907 is what the table prints, with the average pool. The net that is meant has none: its field is the one before it.",
+                lambda: [1035, 1035, 971, 1027],
+                "(a) 907 is what table 1 prints, with the classifier's own pool. The net that is meant has none: begin with 715.",
             ),
             Mistake(
-                lambda: [907, 523, 483, 971],
-                "(b) The pool is taken off twice: 715 is the field before it.",
+                lambda: [843, 971, 971, 1027],
+                "(b) A layer's own stride moves its units apart; each of them sees what it saw. Only later layers get wider.",
             ),
             Mistake(
-                lambda: [907, 715, 427, 971],
-                "(c) The 3 × 3 behind the stride sees taps twice as far apart. The weights are the same, the field is not.",
+                lambda: [843, 843, 699, 755],
+                "(c) 17 blocks more, each with a 3 × 3 of two steps: 2 · 16 pixels a block, not 16.",
             ),
             Mistake(
-                lambda: [907, 715, 371, 971],
-                "(c) The other way round: with the stride before it, the 3 × 3 has the larger step, and the field grows.",
+                lambda: [843, 843, 971, 971],
+                "(d) The 3 × 3 behind the stride sees taps twice as far apart. The weights are the same, the field is not.",
             ),
             Mistake(
-                lambda: [907, 715, 455, 971],
-                "(c) A 3 × 3 has two steps, one to each side: each of the three grows by 2 · (new stride - old stride).",
+                lambda: [843, 843, 971, 915],
+                "(d) The other way round: with the stride before it, the 3 × 3 has the larger step, and the field grows.",
             ),
             Mistake(
-                lambda: [907, 715, 483, 699],
-                "(d) 17 blocks more, each with a 3 × 3 of two steps: 2 · 16 pixels a block, not 16.",
+                lambda: [843, 843, 971, 999],
+                "(d) A 3 × 3 has two steps, one to each side: each of the three grows by 2 · (new stride - old stride).",
             ),
             Mistake(
-                lambda: [907, 715, 483, 1027],
-                "(d) 1027 has the stride in the 1 × 1. Asked for is the net with the stride in the 3 × 3.",
+                lambda: [843, 843, 1027, 971],
+                "(c) and (d) are exchanged: (c) has the stride in the 3 × 3, (d) before it.",
             ),
         ),
         hints=(
-            "(a), (b): section 4; which layer stands between the two numbers? (c): section 6; in which three layers does the stride move?",
+            "(a): section 4; which number is the net's without a pool? (d): section 6; in which three layers does the stride move?",
             (
                 "All four are one rule: (k - 1) times the stride before the layer is added. A stride that moves before a 3 × 3 doubles "
                 "what this layer adds, and changes nothing else."
             ),
             (
-                "(a) Seven taps at stride 32. (c) The 3 × 3 of layer2, layer3 and layer4 had the strides 4, 8 and 16 before it, and gets "
-                "8, 16 and 32. (d) Each further block has one 3 × 3 at stride 16."
+                "(a) Five taps at stride 32. (c) Each further block has one 3 × 3 at stride 16. (d) The 3 × 3 of layer2, layer3 and layer4 "
+                "had the strides 4, 8 and 16 before it, and gets 8, 16 and 32."
             ),
         ),
     ),

@@ -115,23 +115,23 @@ def _drawn_fields(generator: torch.Generator) -> Case:
 EXERCISES = (
     Exercise(
         "02.1",
-        reference=lambda: [[1, 1], [2, 2], [5, 9], [10, 10]],
+        reference=lambda: [[1, 1], [3, 3], [5, 9], [14, 9]],
         otherwise="Halve the side five times, rounding down, for pool5's map; then slide a window of 7 × 7 over it.",
         mistakes=(
             Mistake(
-                lambda: [[7, 7], [8, 8], [11, 15], [16, 16]],
+                lambda: [[7, 7], [9, 9], [11, 15], [20, 15]],
                 "Those are the maps of pool5: fc6 is a window of 7 × 7 on them, so 6 units fewer remain along each axis.",
             ),
             Mistake(
-                lambda: [[1, 1], [2, 2], [6, 10], [10, 10]],
+                lambda: [[1, 1], [3, 3], [6, 10], [14, 9]],
                 "Where a side is no multiple of 32, PyTorch's pools round down; yours round up, as Caffe's do.",
             ),
             Mistake(
-                lambda: [[0, 0], [1, 1], [4, 8], [9, 9]],
+                lambda: [[0, 0], [2, 2], [4, 8], [13, 8]],
                 "Count the places, not the steps between them: at 224 pixels there are no steps and one place.",
             ),
             Mistake(lambda: [[1, 1]] * 4, "That is what a fully connected layer would give, if it ran at all: a convolution slides."),
-            Mistake(lambda: [[1, 1], [2, 2], [9, 5], [10, 10]], "Rows come first: an image of 375 × 500 is 375 pixels high."),
+            Mistake(lambda: [[1, 1], [3, 3], [9, 5], [9, 14]], "Rows come first: an image of 375 × 500 is 375 pixels high."),
         ),
         hints=(
             "Two steps along each axis: how large is pool5's map, and how many places has fc6's window on it (section 4)?",

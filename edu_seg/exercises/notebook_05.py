@@ -208,7 +208,7 @@ EXERCISES = (
             Mistake(lambda: [28, 5, 58, 8, 31], "(e) The map is not centred on the image: what is cut off at the end is not the offset."),
         ),
         hints=(
-            "Sections 3 and 4: a transposed convolution without padding makes (n - 1) · stride + kernel units. Begin with the 13 of fc7.",
+            "Section 4: units lay kernels down, a stride apart: (n - 1) · stride + kernel (notebook 04, section 6). Begin with fc7's 13.",
             (
                 "Follow one number: 13 units up, cut pool4's map to that size, those up again, cut pool3's, those up by 8. "
                 "An offset says how much of the larger map is lost at its beginning; the rest is lost at its end."

@@ -186,7 +186,8 @@ def _steps(ax: Axes, layers: Sequence[tuple[str, int, float]], top: float) -> No
         heights = [layers[i][2] for i in places]
         colour, hatch = SERIES[number % len(SERIES)]
         edges = [*places, places[-1] + 1]
-        ax.fill_between(edges, [*heights, heights[-1]], step="post", facecolor=colour, hatch=hatch, edgecolor="white", linewidth=0.1)
+        look = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.1}
+        ax.fill_between(edges, [*heights, heights[-1]], step="post", label=part, **look)
         highest = places[heights.index(max(heights))]
         middle = (places[0] + places[-1] + 1) / 2
         ax.text(middle, max(heights) + 0.03 * top, str(layers[highest][1]), ha="center", va="bottom", fontsize=9, color=INK)

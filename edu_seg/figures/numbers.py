@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
@@ -27,7 +28,7 @@ def fold(fig: Figure) -> str:
 def axes_table(ax: Axes) -> str:
     """The table of all that has a value in the axes; empty if nothing has."""
     cells: dict[str | float, dict[str, list[str]]] = {}
-    for row, column, value in [*line_entries(ax), *bar_entries(ax), *cell_entries(ax)]:
+    for row, column, value in [*line_entries(ax), *bar_entries(ax), *area_entries(ax), *cell_entries(ax)]:
         cells.setdefault(row, {}).setdefault(column, []).append(value)
     if not cells:
         return ""
@@ -87,6 +88,16 @@ def bar_entries(ax: Axes) -> Iterator[Entry]:
             place = round((bar.get_y() + bar.get_height() / 2) if flat else (bar.get_x() + bar.get_width() / 2))
             end = (bar.get_x() + bar.get_width()) if flat else (bar.get_y() + bar.get_height())
             yield names.get(place, place), label if name.startswith("_") else name, f"{end:.4g}"
+
+
+def area_entries(ax: Axes) -> Iterator[Entry]:
+    """Of filled areas that have names: what they sum up to."""
+    for area in ax.collections:
+        name = str(area.get_label())
+        if isinstance(area, FillBetweenPolyCollection) and not name.startswith("_"):
+            x, y = np.asarray(area.get_paths()[0].vertices, dtype=float).T
+            enclosed = abs(np.sum(x * np.roll(y, 1) - np.roll(x, 1) * y)) / 2
+            yield name, f"{value_label(ax)}, summed", f"{enclosed:.4g}"
 
 
 def cell_entries(ax: Axes) -> Iterator[Entry]:

@@ -129,9 +129,9 @@ SMALL: dict[str, Preset] = {
     "camvid-cpu-aspp": _camvid_head("deeplab_v3_resnet50", rates=[4, 8, 12], head_conv=False),
     "camvid-cpu-psp": _camvid_head("pspnet_resnet50", align_corners=False),
     "camvid-cpu-psp-aux": _camvid_head("pspnet_resnet50", 0.4, align_corners=False, auxiliary=True),
-    "camvid-cpu-segnet": _camvid_narrow("segnet_basic", 28, width=0.25),
+    "camvid-cpu-segnet": _camvid_narrow("segnet_basic", 24, width=0.25),
     "camvid-cpu-unet": _camvid_narrow("unet", 19, clip=1.0, width=0.125, padding="same", dropout=0.0),
-    "camvid-cpu-drn": _camvid_narrow("drn_c_26", 24, width=0.25),
+    "camvid-cpu-drn": _camvid_narrow("drn_c_26", 18, width=0.25),
     "camvid-cpu-deeplab-v3": _camvid_head("deeplab_v3_resnet50", epochs=27, rates=[4, 8, 12], head_conv=False),
     "camvid-cpu-pspnet": _camvid_head("pspnet_resnet50", 0.4, epochs=26, align_corners=False, auxiliary=True),
     "camvid-cpu-dilation8": Preset(

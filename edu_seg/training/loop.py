@@ -110,8 +110,8 @@ def fit(
     except BaseException as error:
         lost = lost_worker(error)
         if run.begun:
-            note = f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {run.saved} whole epochs: go on with resume."
-            (lost or error).add_note(note)
+            whole = f"{run.saved} whole epoch{'' if run.saved == 1 else 's'}"
+            (lost or error).add_note(f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {whole}: go on with resume.")
         if lost:
             raise lost from error
         raise
