@@ -269,7 +269,7 @@ def one_import_cell(notebook: NotebookNode) -> list[str]:
 
 
 def slide_tables(notebook: NotebookNode) -> list[str]:
-    """A decimal in a table on a slide is in an output, a chart's numbers included, or in the text: rounded, or as a per cent, if one likes."""
+    """A decimal in a table on a slide is in an output, a chart's numbers included, or in the text; rounded or in per cent if one likes."""
     shown = [BASE64.sub("", str(list(output.values()))) for _, output in outputs(notebook)]
     shown += [cell.source for _, cell in markdown_cells(notebook)]
     known = [factor * float(number) for number in DECIMAL.findall("\n".join(shown)) for factor in (1, 100, 0.01)]
