@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import FillBetweenPolyCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
@@ -94,7 +94,7 @@ def area_entries(ax: Axes) -> Iterator[Entry]:
     """Of filled areas that have names: what they sum up to."""
     for area in ax.collections:
         name = str(area.get_label())
-        if isinstance(area, FillBetweenPolyCollection) and not name.startswith("_"):
+        if isinstance(area, PolyCollection) and not name.startswith("_"):
             x, y = np.asarray(area.get_paths()[0].vertices, dtype=float).T
             enclosed = abs(np.sum(x * np.roll(y, 1) - np.roll(x, 1) * y)) / 2
             yield name, f"{value_label(ax)}, summed", f"{enclosed:.4g}"
