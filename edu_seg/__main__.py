@@ -1,4 +1,4 @@
-"""The command line: python -m edu_seg train | evaluate | results | predict | export | models | receptive-field | data.
+"""The command line: python -m edu_seg train | presets | evaluate | results | predict | export | models | receptive-field | data.
 
 What is imported at the top is little, so that help comes quickly; each command imports what it needs. A mistake of the user's
 (an unknown preset, a missing folder, a damaged checkpoint) is one line on stderr and exit code 2; set EDU_SEG_TRACEBACK=1 to see
@@ -41,6 +41,9 @@ def train(
     batch_size: int | None = None,
     accumulation: int | None = None,
     lr: float | None = None,
+    warmup: int | None = None,
+    clip: float | None = None,
+    sync_batch_norm: bool = False,
     mixed_precision: str | None = None,
     num_workers: int | None = None,
     device: str | None = None,
@@ -56,7 +59,7 @@ def train(
     """Train a preset's model; several processes by `torchrun -m edu_seg train ...`.
 
     Args:
-        preset: Its name, such as shapes-cpu or camvid-cpu; an unknown name lists them all.
+        preset: Its name, such as shapes-cpu or camvid-cpu; the command presets lists them all.
         run: The folder that everything is written to [default: runs/PRESET]; torchrun takes --run for its own, so there write --run-dir.
         data: The data set's folder [default: its usual name below the folder that EDU_SEG_DATA names].
         sbd: SBD's folder: adds its training images to VOC's.
@@ -68,6 +71,9 @@ def train(
         batch_size: Images per optimiser step, over all processes.
         accumulation: Pieces that a batch is computed in, to save memory.
         lr: The first learning rate.
+        warmup: Steps over which the learning rate rises to it.
+        clip: The largest norm of a gradient.
+        sync_batch_norm: Several processes normalise over the images of all.
         mixed_precision: no, bf16 or fp16.
         num_workers: Processes that load images.
         device: auto, cpu, cuda or mps.
@@ -102,6 +108,9 @@ def train(
         "batch_size": batch_size,
         "accumulation": accumulation,
         "lr": lr,
+        "warmup": warmup,
+        "clip": clip,
+        "sync_batch_norm": sync_batch_norm or None,
         "mixed_precision": mixed_precision,
         "num_workers": num_workers,
         "device": device,
@@ -136,6 +145,22 @@ def train(
         done = history[-1]["epoch"] if history else 0
         state = "trained" if done == config.epochs else f"stopped after {done} of {config.epochs} epochs, --resume goes on"
         print(f"{folder}: {state}. Scores: python -m edu_seg evaluate {folder}")
+
+
+def list_presets(name: Annotated[str | None, tyro.conf.Positional] = None) -> None:
+    """List the presets, or say what one of them trains and where its numbers come from.
+
+    Args:
+        name: One of them; left out: list all.
+    """
+    from edu_seg import presets
+
+    if name is not None:
+        print(presets.get(name).to_text(name))
+        return
+    width, models_width = (max(map(len, names)) for names in (presets.PRESETS, (one.model for one in presets.PRESETS.values())))
+    for key, preset in presets.PRESETS.items():
+        print(f"{key:<{width}}  {preset.model:<{models_width}}  {preset.data.kind:<10}  {preset.fit.epochs:>3} epochs")
 
 
 def _is_first_process() -> bool:
@@ -308,7 +333,7 @@ def export(run: Annotated[Path, tyro.conf.Positional], out: Path, size: tuple[in
 
     Args:
         run: A run's folder (its best checkpoint) or a checkpoint file.
-        out: The file to write, such as model.pt2; not written where its logits would differ from the model's by more than 1e-5.
+        out: The file to write, such as model.pt2; not written where its logits would differ by more than 1e-5 of the model's largest.
         size: Height and width of the images that it takes: RGB, normalised as in training.
     """
     from edu_seg.prediction import export_program, load_trained
@@ -470,6 +495,7 @@ def _show(bar: Any, done: int, total: int | None) -> None:
 ABOUT = "Train, score, use and look into segmentation models; each command has its own --help."
 COMMANDS = {
     "train": train,
+    "presets": list_presets,
     "evaluate": evaluate,
     "results": results,
     "predict": predict,

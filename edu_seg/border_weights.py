@@ -7,12 +7,11 @@ nearest and of the second nearest object, w_c balances the classes, w0 = 10 and 
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from scipy import ndimage
 from torch import Tensor
 
-from edu_seg.losses import Loss, check_labels
+from edu_seg.losses import Loss, check_labels, cross_entropy
 from edu_seg.objects import instances_of
 
 
@@ -94,5 +93,5 @@ class BorderCrossEntropy(Loss):
         """The weighted sum over the pixels that are not void, and the sum of their weights."""
         check_labels(labels, logits, self.ignore_index)
         weights = self.weights(labels).to(logits.dtype)
-        total = (weights * F.cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="none")).sum()
+        total = (weights * cross_entropy(logits, labels, ignore_index=self.ignore_index, reduction="none")).sum()
         return total, weights.sum()

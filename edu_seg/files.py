@@ -1,7 +1,10 @@
 """Files that are either whole or not there: what a crash, a full disk or a second reader may not spoil."""
 
+import errno
 import os
 from pathlib import Path
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def write_atomically(path: Path, payload: bytes) -> None:
@@ -23,7 +26,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         kept = "its earlier content is unharmed" if path.exists() else "nothing was written"
-        raise OSError(error.errno, f"cannot write ({error.strerror}); {kept}", str(path)) from error
+        raise OSError(error.errno, f"cannot write ({_why(error)}); {kept}", str(path)) from error
 
 
 def append_line(path: Path, line: str) -> None:
@@ -37,7 +40,11 @@ def append_line(path: Path, line: str) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OSError(error.errno, f"cannot write ({error.strerror}); its earlier lines are unharmed", str(path)) from error
+        raise OSError(error.errno, f"cannot write ({_why(error)}); its earlier lines are unharmed", str(path)) from error
+
+
+def _why(error: OSError) -> str:
+    return f"{error.strerror}: make room there" if error.errno in FULL else str(error.strerror)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,7 +14,33 @@ from torch.distributed.nn.functional import all_reduce
 
 Pooling = Literal["average", "maximum"]
 Rule = Literal["adaptive", "window"]
-POOLS = {"average": nn.AdaptiveAvgPool2d, "maximum": nn.AdaptiveMaxPool2d}
+
+
+class BinMeans(nn.AdaptiveAvgPool2d):
+    """`nn.AdaptiveAvgPool2d`; as a product of matrices where the same bits are asked for, which PyTorch cannot promise of that one's gradient
+    on a GPU.
+    """
+
+    def __init__(self, bins: int) -> None:
+        super().__init__(bins)
+        self.bins = bins
+
+    def forward(self, input: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C n n"]:
+        if self.bins == 1 or not torch.are_deterministic_algorithms_enabled():
+            return super().forward(input)
+        rows, columns = (self._shares(size).to(input) for size in input.shape[2:])
+        return rows @ input @ columns.T
+
+    def _shares(self, size: int) -> Float[Tensor, "n size"]:
+        """Bin i is the mean from ⌊i · size / n⌋ up to ⌈(i + 1) · size / n⌉."""
+        shares = torch.zeros(self.bins, size, dtype=torch.float64)
+        for i in range(self.bins):
+            start, end = i * size // self.bins, -(-(i + 1) * size // self.bins)
+            shares[i, start:end] = 1 / (end - start)
+        return shares
+
+
+POOLS = {"average": BinMeans, "maximum": nn.AdaptiveMaxPool2d}
 
 
 def conv_bn_relu(c_in: int, c_out: int, kernel_size: int = 1, *, rate: int = 1) -> nn.Sequential:
@@ -155,15 +181,15 @@ def fcn_head(channels: int, num_classes: int, width: int | None = None, dropout:
 
 @runtime_checkable
 class HasAuxiliary(Protocol):
-    """A model with a second head, used in training only."""
+    """A model with more outputs than one in training: of a second head, or of each scale."""
 
-    def forward_with_auxiliary(self, images: Tensor, /) -> tuple[Tensor, Tensor]:
-        """(logits, auxiliary logits), both (N, K, H, W)."""
+    def forward_with_auxiliary(self, images: Tensor, /) -> tuple[Tensor, ...]:
+        """(logits, auxiliary logits, …), each (N, K, H, W)."""
         ...
 
 
 class WithAuxiliary(nn.Module):
-    """Calls a model's `forward_with_auxiliary`: images -> (logits, auxiliary logits), as `losses.AuxiliaryLoss` takes them.
+    """Calls a model's `forward_with_auxiliary`: images -> (logits, auxiliary logits, …), as `losses.AuxiliaryLoss` takes them.
 
     For a training loop: wrappers of several processes want to be called like any module. Raises TypeError for a model without it.
     """
@@ -174,7 +200,7 @@ class WithAuxiliary(nn.Module):
             raise TypeError(f"{type(model).__name__} has no auxiliary head: take a model with forward_with_auxiliary")
         self.model = model
 
-    def forward(self, images: Float[Tensor, "N 3 H W"]) -> tuple[Float[Tensor, "N K H W"], Float[Tensor, "N K H W"]]:
+    def forward(self, images: Float[Tensor, "N 3 H W"]) -> tuple[Float[Tensor, "N K H W"], ...]:
         return self.model.forward_with_auxiliary(images)
 
 
@@ -185,7 +211,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, input: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C h w"]:
-        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if not self.training or not self.is_shared():
             return super().forward(input)
         count = input.new_tensor([input.numel() / input.shape[1]])
         totals = all_reduce(torch.cat([input.sum((0, 2, 3)), count]))
@@ -197,6 +223,11 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         if self.weight is None:
             return centred * scale[:, None, None]
         return centred * (scale * self.weight)[:, None, None] + self.bias[:, None, None]
+
+    @staticmethod
+    def is_shared() -> bool:
+        """Whether there are other processes."""
+        return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
@@ -288,7 +319,8 @@ def check_batch(layers: nn.Module, features: Tensor) -> None:
     if len(features) > 1 or not layers.training:
         return
     pools_all = any(getattr(layer, "output_size", None) == 1 for layer in layers.modules())
-    if pools_all and any(isinstance(layer, nn.BatchNorm2d) and layer.training for layer in layers.modules()):
+    norms = [layer for layer in layers.modules() if isinstance(layer, nn.BatchNorm2d) and layer.training]
+    if pools_all and not all(isinstance(norm, SharedBatchNorm2d) and norm.is_shared() for norm in norms):
         raise ValueError(
             "a batch of one image, pooled to one unit, gives batch norm a single value a channel: train with two images or more, "
             "or freeze_batch_norm(model)"

@@ -64,33 +64,38 @@ class CrossEntropy(Loss):
             labels = sample_patches(labels, self.keep, cell=self.cell, ignore_index=self.ignore_index)
         if self.shift is not None:
             logits = logits + self.shift[:, None, None]
-        total = self._total(logits, labels)
+        total = cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
         counted = labels != self.ignore_index
         if self.weight is None:
             return total, counted.sum().to(total.dtype)
         return total, (self.weight[labels.masked_fill(~counted, 0)] * counted).sum().to(total.dtype)
 
-    def _total(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Summed cross-entropy. As a table where the same bits are asked for: PyTorch's loss on maps cannot promise them on a GPU."""
-        if torch.are_deterministic_algorithms_enabled():
-            logits, labels = logits.movedim(1, -1).flatten(0, 2), labels.flatten()
-        return F.cross_entropy(logits, labels, weight=self.weight, ignore_index=self.ignore_index, reduction="sum")
+
+def cross_entropy(logits: Float[Tensor, "N K H W"], labels: Int64[Tensor, "N H W"], *, reduction: str, **options: Any) -> Tensor:
+    """`F.cross_entropy`, "sum" or "none"; as a table where the same bits are asked for: that on maps cannot promise them on a GPU."""
+    if not torch.are_deterministic_algorithms_enabled():
+        return F.cross_entropy(logits, labels, reduction=reduction, **options)
+    losses = F.cross_entropy(logits.movedim(1, -1).flatten(0, 2), labels.flatten(), reduction=reduction, **options)
+    return losses if reduction == "sum" else losses.view(labels.shape)
 
 
 class AuxiliaryLoss(Loss):
-    """main + weight · auxiliary, for a net with a second head that helps training only (PSPNet section 4: weight 0.4).
+    """main + weight · the sum of the auxiliary losses, for a net with more outputs than one in training: a second head (PSPNet section 4:
+    weight 0.4), or the logits of each scale (DeepLab v2, section 4.1.2: weight 1).
 
-    Takes `(logits, auxiliary_logits)` where the others take logits.
+    Takes `(logits, auxiliary_logits, …)` where the others take logits.
     """
 
     def __init__(self, main: Loss, weight: float = 0.4) -> None:
         super().__init__()
         self.main, self.auxiliary_weight = main, weight
 
-    def terms(self, logits: tuple[Tensor, Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The main loss's normaliser serves both: they are read at the same pixels, sampled ones included."""
-        with torch.random.fork_rng(devices=()):  # the second call then draws the same patches
-            auxiliary, _ = self.main.terms(logits[1], labels)
+    def terms(self, logits: tuple[Tensor, ...], labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The main loss's normaliser serves all: they are read at the same pixels, sampled ones included."""
+        auxiliary = logits[0].new_zeros(())
+        for one in logits[1:]:
+            with torch.random.fork_rng(devices=()):  # the next call then draws the same patches
+                auxiliary = auxiliary + self.main.terms(one, labels)[0]
         total, normaliser = self.main.terms(logits[0], labels)
         return total + self.auxiliary_weight * auxiliary, normaliser
 

@@ -1,8 +1,9 @@
 """Results of runs as files, and the table that is made of them: nothing in it is typed by hand but what the papers report.
 
 One JSON file a run holds the commands that repeat it, versions and machines, seed and time, the four scores and each class's IU. Older
-files lack some of it: "stages" (the runs that it started from, oldest first), "trained_on" (machines of the training; "machine" is
-that of the scoring), "wall_minutes" (with what lies between epochs) and the number of images that were scored.
+files lack some of it: "fit" and "loss" (the settings that decide what is learned), "stages" (the runs that it started from, oldest
+first), "trained_on" (machines of the training; "machine" is that of the scoring), "wall_minutes" (with what lies between epochs) and
+the number of images that were scored.
 """
 
 import json
@@ -19,9 +20,13 @@ from edu_seg.files import write_atomically
 from edu_seg.metrics import ConfusionMatrix
 from edu_seg.training import Checkpoint
 from edu_seg.training.machine import machine
+from edu_seg.training.optimisation import MAY_CHANGE
 
 SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
-OPTIONS = {"epochs", "batch_size", "accumulation", "lr", "mixed_precision", "seed", "channels_last", "compile", "deterministic"}
+OPTIONS = {
+    *("epochs", "batch_size", "accumulation", "lr", "warmup", "clip", "sync_batch_norm", "seed"),
+    *("mixed_precision", "channels_last", "compile", "deterministic"),
+}
 """Settings of `train` that a result's command repeats where they are not the preset's."""
 
 PAPERS_CAMVID = {"dilation8_camvid": (65.3, "test list")}
@@ -88,6 +93,8 @@ def make_result(
         "model": config["model"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "data": config["data"] | scored | ({} if images is None else {"images": images}),
+        "fit": {name: value for name, value in config["fit"].items() if name not in MAY_CHANGE},
+        "loss": {name: config[name] for name in ("balance", "restore_prior", "auxiliary_weight") if name in config},
         "seed": config["fit"]["seed"],
         "epoch": checkpoint.epoch,
         "epochs": config["fit"]["epochs"],
@@ -142,13 +149,19 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         scores = [f"{100 * result['scores'][name]:.1f}" for name in SCORES]
         facts = [
             f"`{result['preset']}`",
-            result["model"]["name"],
+            _net(result["model"]),
             f"{result['parameters']:,}",
             " + ".join(str(run["epochs"]) for run in runs),
             " + ".join("?" if run["minutes"] is None else f"{run['minutes']:.1f}" for run in runs),
         ]
         lines.append(f"| {' | '.join(map(str, [*facts, *scores, _papers_own(result)]))} |")
     return "\n".join(lines)
+
+
+def _net(model: Mapping[str, Any]) -> str:
+    """Its name; where it has other skips than those it is named for, how many."""
+    skips = model["options"].get("skips")
+    return model["name"] + (f", {len(skips)} skips" if skips else "")
 
 
 def _papers_own(result: Mapping[str, Any]) -> str:

@@ -96,8 +96,13 @@ def max_unpool(
     height, width = output_size
     if switches.numel() and not 0 <= int(switches.min()) <= int(switches.max()) < height * width:
         raise ValueError(f"a switch points to place {int(switches.max())}, and a map of {height} × {width} has {height * width}")
-    flat = values.new_zeros(*values.shape[:2], height * width)
-    return flat.scatter(2, switches.flatten(2), values.flatten(2)).unflatten(2, (height, width))
+    return put_back(values, switches, output_size)
+
+
+def put_back(values: Float[Tensor, "N C h w"], switches: Int64[Tensor, "N C h w"], size: tuple[int, int]) -> Float[Tensor, "N C H W"]:
+    """`max_unpool` without a look at the switches, which would make a GPU wait."""
+    flat = values.new_zeros(*values.shape[:2], size[0] * size[1])
+    return flat.scatter(2, switches.flatten(2), values.flatten(2)).unflatten(2, size)
 
 
 def upsample_to_pixels(scores: Float[Tensor, "N C h w"], grid: Grid, height: int, width: int) -> Float[Tensor, "N C H W"]:

@@ -114,7 +114,7 @@ def test_resume_goes_on_and_a_second_start_does_not(trained: Path, capsys: pytes
 
 def test_mistakes_are_one_line(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDU_SEG_DATA", raising=False)
-    assert "camvid-cpu, camvid-cpu-frontend" in fails(capsys, "train", "--preset", "camvid")
+    assert "camvid-cpu, camvid-cpu-fcn8s" in fails(capsys, "train", "--preset", "camvid")
     assert "EDU_SEG_DATA" in fails(capsys, "train", "--preset", "camvid-cpu", "--run", tmp_path / "run")
     assert str(tmp_path / "gone") in fails(capsys, "train", "--preset", "camvid-cpu", "--data", tmp_path / "gone")
     assert "scenes of Shapes are drawn" in fails(capsys, "train", "--preset", "shapes-cpu", "--cache", "yes", "--run", tmp_path / "run")
@@ -283,7 +283,7 @@ def test_class_weights_are_made_where_a_preset_asks_for_them() -> None:
 def test_a_second_head_is_trained_where_a_preset_says_so() -> None:
     base = presets.labelled_set(SMALL, None, "train")
     for preset in PRESETS.values():
-        assert bool(preset.auxiliary_weight) == bool(preset.options.get("auxiliary"))
+        assert bool(preset.auxiliary_weight) == bool(preset.options.get("auxiliary") or preset.options.get("scales"))
     loss = presets.make_loss(replace(PRESETS["camvid-cpu-psp-aux"], data=SMALL), base)
     assert isinstance(loss, AuxiliaryLoss)
     assert loss.auxiliary_weight == 0.4

@@ -231,7 +231,7 @@ def test_maximum_fusion() -> None:
     assert parameters(net) == parameters(small("deeplab_v2_resnet101"))
     images = images_of(2, 3, 36, 44)
     with torch.no_grad():
-        half, three_quarters, whole, fused = net.all_logits(images)
+        fused, half, three_quarters, whole = net.forward_with_auxiliary(images)
         assert torch.equal(net(images), fused)
         assert torch.equal(whole, net.model(images))
         scaled = F.interpolate(images, (18, 22), mode="bilinear")

@@ -143,12 +143,13 @@ def test_workers_live_through_epochs_and_see_the_new_one() -> None:
 
 
 def test_a_run_stops_in_time_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at the clock is ten seconds later: an epoch lasts ten or more, so a minute has room for two of them, not for four."""
+    """Each look at the clock is ten seconds later, and one lies behind what is stored: an epoch lasts thirty or more."""
     now = iter(range(0, 10**6, 10))
     monkeypatch.setattr("edu_seg.training.loop.time.perf_counter", lambda: float(next(now)))
-    run(tmp_path / "run", replace(CONFIG, max_minutes=1))
+    run(tmp_path / "run", replace(CONFIG, max_minutes=2))
     done = epoch_of(tmp_path / "run")
     assert 1 <= done < CONFIG.epochs
+    assert next(now) - 10 <= 120  # the last look at the clock
     monkeypatch.undo()
     run(tmp_path / "run", resume=True)
     run(tmp_path / "whole")
@@ -204,8 +205,18 @@ def test_a_profile_accounts_for_the_epoch(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("option", ["deterministic", "channels_last"])
 def test_how_it_is_computed_does_not_change_what(tmp_path: Path, option: str) -> None:
     """Without dropout, whose draws fall on other units where a map lies otherwise in memory."""
-    run(tmp_path / "plain", model=TinyNet(dropout=0.0))
-    run(tmp_path / "other", replace(CONFIG, **{option: True}), model=TinyNet(dropout=0.0))
+
+    class Watched(TinyNet):
+        def forward(self, images: Tensor) -> Tensor:
+            seen["deterministic"].add(torch.are_deterministic_algorithms_enabled())
+            seen["channels_last"].add(self.training and images.is_contiguous(memory_format=torch.channels_last))
+            return super().forward(images)
+
+    seen: dict[str, set[bool]] = {"deterministic": set(), "channels_last": set()}
+    run(tmp_path / "plain", model=Watched(dropout=0.0))
+    assert seen == {"deterministic": {False}, "channels_last": {False}}
+    run(tmp_path / "other", replace(CONFIG, **{option: True}), model=Watched(dropout=0.0))
+    assert True in seen[option]
     assert [r["loss"] for r in history(tmp_path / "other")] == pytest.approx([r["loss"] for r in history(tmp_path / "plain")], abs=1e-5)
     assert not torch.are_deterministic_algorithms_enabled()
 

@@ -27,7 +27,7 @@ def test_a_full_disk_is_named_and_harms_nothing(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(files.os, step, full)
     kept = "its earlier content is unharmed" if old is not None else "nothing was written"
-    with pytest.raises(OSError, match=rf"cannot write \(No space left on device\); {kept}: .*a\.json"):
+    with pytest.raises(OSError, match=rf"cannot write \(No space left on device: make room there\); {kept}: .*a\.json"):
         files.write_atomically(path, b"new")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if old is None else [old])
 
@@ -46,7 +46,9 @@ def test_a_line_that_finds_no_room_names_the_file(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match=r"cannot write \(No space left on device\); its earlier lines are unharmed: .*a\.jsonl"):
+    with pytest.raises(
+        OSError, match=r"cannot write \(No space left on device: make room there\); its earlier lines are unharmed: .*a\.jsonl"
+    ):
         files.append_line(path, "second")
     assert path.read_text().startswith("first\n")
 

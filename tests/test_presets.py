@@ -12,6 +12,8 @@ from torch import Tensor
 from edu_seg import backbones, models, presets
 from edu_seg.__main__ import main
 from edu_seg.border_weights import BorderCrossEntropy
+from edu_seg.layers import WithAuxiliary
+from edu_seg.losses import CrossEntropy
 from edu_seg.models.crf_rnn import CRFRNN
 from edu_seg.prediction import load_trained
 from edu_seg.presets import PRESETS, Preset
@@ -118,6 +120,7 @@ def test_options_without_weights_are_those_of_the_same_net() -> None:
     ("name", "steps"),
     {
         **dict.fromkeys(("fcn32s-voc-heavy", "fcn16s-voc-heavy", "fcn8s-voc-heavy"), 100_000),
+        "fcn8s-at-once-voc-heavy": 300_000,
         **dict.fromkeys(("dilation-frontend-voc", "dilation-context-voc", "dilation-joint-voc"), 60_000),
         "deconvnet-voc-centred": 20_000,
         "deconvnet-voc": 40_000,
@@ -214,13 +217,14 @@ TABLE = {
     "fcn32s-voc-heavy": Rates(1e-10, 2e-10, momentum=0.99),
     "fcn16s-voc-heavy": Rates(1e-12, 2e-12, momentum=0.99),
     "fcn8s-voc-heavy": Rates(1e-14, 2e-14, momentum=0.99),
+    "fcn8s-at-once-voc-heavy": Rates(1e-10, 2e-10, momentum=0.99),
     "dilation-frontend-voc": Rates(1e-3, 2e-3),
     "dilation-context-voc": Rates(0, 0, ("context.",), 1e-3, 2e-3),
     "dilation-joint-voc": Rates(1e-5, 2e-5),
     "deconvnet-voc-centred": Rates(1e-2, 2e-2),
     "deconvnet-voc": Rates(1e-2, 2e-2),
     "deeplab-largefov-voc": Rates(1e-3, 2e-3, ("classifier.fc8.",), 1e-2, 2e-2),
-    "deeplab-v2-resnet101-voc": Rates(2.5e-4, 5e-4, ("branches.",), 2.5e-3, 5e-3),
+    "deeplab-v2-resnet101-voc": Rates(2.5e-4, 5e-4, ("model.branches.",), 2.5e-3, 5e-3),
     "deeplab-v2-vgg16-voc": Rates(1e-3, 2e-3, tuple(f"branches.{number}.fc8." for number in range(4)), 1e-2, 2e-2),
     "deeplab-v3-resnet50-voc": DEEPLAB_V3,
     "deeplab-v3-resnet101-voc": DEEPLAB_V3,
@@ -273,7 +277,82 @@ def test_each_parameter_learns_as_fast_as_in_the_paper(name: str) -> None:
     assert bool(fast) == bool(row.head)
 
 
+# On what
+
+
+class Images(NamedTuple):
+    """Images a step, side of a crop (None: whole images), range of scales, mirrored, rotated by degrees, blurred; schedule of the rate."""
+
+    batch: int
+    crop: int | None = None
+    scale: tuple[float, float] | None = None
+    flip: float = 0.0
+    rotation: float = 0.0
+    blur: float = 0.0
+    schedule: str = "constant"
+
+
+V3, PSP = Images(16, 513, (0.5, 2.0), 0.5, schedule="poly"), Images(16, 473, (0.5, 2.0), 0.5, 10, 0.5, "poly")
+IMAGES = {
+    **dict.fromkeys(("fcn32s-voc", "fcn16s-voc", "fcn8s-voc", "fcn8s-at-once-voc", "fcn-alexnet-voc", "fcn-googlenet-voc"), Images(20)),
+    **dict.fromkeys(("fcn32s-voc-heavy", "fcn16s-voc-heavy", "fcn8s-voc-heavy", "fcn8s-at-once-voc-heavy", "crf-rnn-voc"), Images(1)),
+    **dict.fromkeys(("dilation-frontend-voc", "dilation-context-voc", "dilation-joint-voc"), Images(14)),
+    **dict.fromkeys(("deconvnet-voc-centred", "deconvnet-voc"), Images(64, 224, flip=0.5, schedule="step")),
+    "deeplab-largefov-voc": Images(20, 321, flip=0.5, schedule="step"),
+    **dict.fromkeys(("deeplab-v2-resnet101-voc", "deeplab-v2-vgg16-voc"), Images(10, 321, (0.5, 1.5), 0.5, schedule="poly")),
+    **dict.fromkeys(("deeplab-v3-resnet50-voc", "deeplab-v3-resnet101-voc", "deeplab-v3-resnet50-voc-os8"), V3),
+    **dict.fromkeys(("pspnet-resnet50-voc", "pspnet-resnet101-voc", "pspnet-resnet50-ade20k"), PSP),
+    **dict.fromkeys(("pspnet-resnet50-cityscapes", "pspnet-resnet101-cityscapes"), PSP._replace(crop=713)),
+    "segnet-camvid": Images(12),
+    **dict.fromkeys(("dilation-frontend-camvid", "dilation8-camvid"), Images(14, flip=0.5)),
+    "dilation-frontend-cityscapes": Images(8, 628, flip=0.5),
+    "dilation10-cityscapes-context": Images(100, flip=0.5),
+    "dilation10-cityscapes": Images(1, 1024, flip=0.5),
+    **dict.fromkeys(("drn-a-50-cityscapes", "drn-c-26-cityscapes", "drn-d-22-cityscapes"), Images(32, 896, flip=0.5, schedule="step")),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_each_step_sees_the_papers_images(name: str) -> None:
+    data, fit, row = PRESETS[name].data, PRESETS[name].fit, IMAGES[name]
+    assert data.crop == (None if row.crop is None else (row.crop, row.crop))
+    found = Images(fit.batch_size, row.crop, data.scale, data.flip, data.rotation, data.blur, fit.schedule)
+    assert found == row
+    assert fit.power == 0.9
+
+
+def test_every_paper_has_its_images() -> None:
+    assert set(IMAGES) == set(TABLE) - {"unet-folder"}  # whose images are one's own
+    assert PRESETS["drn-c-26-cityscapes"].fit.milestones == (100 / 250, 200 / 250)
+    assert PRESETS["deeplab-largefov-voc"].fit.milestones == (2_000 / 6_000, 4_000 / 6_000)
+    held = {name for name, preset in (PAPERS | SCENES).items() if preset.frozen_norm}
+    assert held == {"deeplab-v2-resnet101-voc", "deeplab-v3-resnet50-voc-os8"}
+
+
+def test_batch_norm_sees_the_images_of_all_processes() -> None:
+    """Or is held: else two GPUs train another net than one."""
+    for name, preset in (PAPERS | SCENES).items():
+        with torch.device("meta"):
+            net = preset.without_weights().build(21)
+        if any(isinstance(layer, NORM_LAYERS) for layer in net.modules()):
+            assert preset.fit.sync_batch_norm, name
+    assert PRESETS["own-gpu"].fit.sync_batch_norm
+
+
 # What each paper adds
+
+
+def test_deeplab_v2_is_trained_on_three_scales_and_their_maximum() -> None:
+    preset = PRESETS["deeplab-v2-resnet101-voc"]
+    net = replace(preset, pretrained=False, options=preset.options | {"backbone": "resnet18", "width": 1 / 16, "dropout": 0.0}).build(21)
+    base = presets.labelled_set(SMALL, None, "train")
+    loss, logits = presets.make_loss(preset, base), torch.randn(4, 1, 21, 4, 4)
+    images, labels = torch.rand(1, 3, 33, 33), torch.zeros(1, 4, 4, dtype=torch.int64)
+    fused, *scales = WithAuxiliary(net.eval())(images)
+    assert len(scales) == 3
+    assert torch.equal(fused, torch.stack(scales).amax(0))
+    wanted = sum(float(CrossEntropy()(one, labels)) for one in logits)
+    assert float(loss(tuple(logits), labels)) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_crf_rnn_starts_from_a_trained_fcn() -> None:
@@ -297,6 +376,21 @@ def test_the_gap_between_objects_counts_where_a_preset_says_so() -> None:
 def test_deeplab_v2_is_scaled_less_than_v3_and_psp() -> None:
     assert {PRESETS[f"deeplab-v2-{name}-voc"].data.scale for name in ("resnet101", "vgg16")} == {(0.5, 1.5)}
     assert PRESETS["deeplab-v3-resnet50-voc"].data.scale == PRESETS["pspnet-resnet50-voc"].data.scale == (0.5, 2.0)
+
+
+def test_the_command_says_what_a_preset_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(PRESETS)
+    assert main(["presets", "deeplab-v2-resnet101-voc"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for part in ("Section 4.1.2", "frozen_norm True", "weights ImageNet's", "crop (321, 321)", "lr 0.00025", "auxiliary_weight 1.0"):
+        assert part in text
+    assert main(["presets", "fcn16s-voc-heavy"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "weights of a trained fcn32s-voc-heavy" in text
+    assert "epochs are of 10,582 images" in text
+    assert text.endswith("--preset fcn16s-voc-heavy --stage-from RUN")
+    assert "no preset is called 'fcn': there are fcn32s-voc" in fails(capsys, "presets", "fcn")
 
 
 def test_a_preset_from_random_weights_says_so_where_the_paper_has_others() -> None:

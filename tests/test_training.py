@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_run import CLASSES, CONFIG, PALETTE, TinyData, TinyNet, run
+from tiny_run import CLASSES, CONFIG, PALETTE, TinyData, TinyNet, run, run_net
 from torch import Tensor, nn
 
 from edu_seg.losses import AuxiliaryLoss, CrossEntropy, Loss
@@ -300,14 +300,31 @@ def same_weights_nearly(folder: Path, model: nn.Module) -> None:
 def test_two_processes_with_synchronised_batch_norm_equal_one(tmp_path: Path) -> None:
     """Losses, weights and running statistics; each process by itself would normalise otherwise, as the last line shows."""
     config = replace(CONFIG, epochs=2, sync_batch_norm=True)
-    two = in_two_processes(tmp_path / "two", config, TINY_RUN_NORM="yes")
-    model = run(tmp_path / "one", config, model=TinyNet(dropout=0.0, norm=True))
+    two = in_two_processes(tmp_path / "two", config, TINY_RUN_NET="norm")
+    model = run_net("norm", tmp_path / "one", config)
     one = history(tmp_path / "one")
     assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in one], abs=1e-5)
     assert [r["mean_iou"] for r in two] == pytest.approx([r["mean_iou"] for r in one], abs=1e-9)
     same_weights_nearly(tmp_path / "two", model)
-    apart = in_two_processes(tmp_path / "apart", replace(config, sync_batch_norm=False), TINY_RUN_NORM="yes")
+    apart = in_two_processes(tmp_path / "apart", replace(config, sync_batch_norm=False), TINY_RUN_NET="norm")
     assert abs(apart[-1]["loss"] - one[-1]["loss"]) > 1e-4
+
+
+def test_two_processes_train_pspnet_with_its_second_head_as_one_does(tmp_path: Path) -> None:
+    """A net of the course, with all that it has: many batch norms, one of them on single units, and two losses."""
+    config = replace(CONFIG, epochs=2, batch_size=8, lr=0.01, sync_batch_norm=True)
+    two = in_two_processes(tmp_path / "two", config, TINY_RUN_NET="pspnet")
+    model = run_net("pspnet", tmp_path / "one", config)
+    assert [r["loss"] for r in two] == pytest.approx([r["loss"] for r in history(tmp_path / "one")], abs=1e-5)
+    same_weights_nearly(tmp_path / "two", model)
+
+
+def test_one_image_a_process_is_enough_where_batch_norm_is_shared(tmp_path: Path) -> None:
+    """Its mean over the whole map is a single value a channel, but there are two processes."""
+    config = replace(CONFIG, epochs=1, batch_size=2, lr=0.01, sync_batch_norm=True)
+    assert len(in_two_processes(tmp_path / "two", config, TINY_RUN_NET="pspnet")) == 1
+    with pytest.raises(ValueError, match="a batch of one image, pooled to one unit"):
+        run_net("pspnet", tmp_path / "one", replace(config, batch_size=1))
 
 
 def test_a_mean_of_means_would_be_another_loss() -> None:
@@ -363,9 +380,12 @@ def test_the_picture_shows_image_labels_and_prediction(tmp_path: Path) -> None:
 
 
 def test_fit_gives_the_model_back_as_it_was_but_trained(tmp_path: Path) -> None:
-    model = TinyNet()
+    model, types = TinyNet(), set()
     before = copy.deepcopy(model)
+    hook = model.score.register_forward_hook(lambda layer, inputs, output: types.add(output.dtype))
     run(tmp_path / "run", replace(ONE_EPOCH, mixed_precision="bf16"), model=model)
+    hook.remove()
+    assert torch.bfloat16 in types
     assert not same_weights(before, model)
     assert "forward" not in vars(model)
     assert model(torch.zeros(1, 3, 8, 8)).dtype == torch.float32
@@ -384,10 +404,10 @@ class Nan(CrossEntropy):
 
 
 def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path: Path) -> None:
-    with pytest.raises(NotFinite, match="nan in epoch 2") as caught:
+    with pytest.raises(NotFinite, match=r"nan in epoch 2.* smaller lr \(now 0.1\).* warmup \(now 0 steps\).* \(clip is None\)") as caught:
         run(tmp_path / "run", loss=Nan())
     assert "Stopped in epoch 2" in caught.value.__notes__[0]
-    assert "holds 1 whole epoch: go on" in caught.value.__notes__[0]
+    assert "holds 1 whole epoch: begin anew in another folder" in caught.value.__notes__[0]
     checkpoint = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.safetensors")
     assert checkpoint.epoch == 1
     assert all(value.isfinite().all() for value in checkpoint.model.values())

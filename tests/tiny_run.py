@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.utils.data import Dataset
 
-from edu_seg.losses import CrossEntropy
+from edu_seg import models
+from edu_seg.losses import AuxiliaryLoss, CrossEntropy
 from edu_seg.training import FitConfig, evaluate, fit, make_accelerator
 
 CLASSES = 3
-NORM = "TINY_RUN_NORM"  # set: the shared run's net has a batch normalisation
+NET = "TINY_RUN_NET"  # the net of the shared run: a name of `net`
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
 
 
@@ -67,9 +68,24 @@ CONFIG = FitConfig(epochs=4, batch_size=4, lr=0.1, schedule="poly", device="cpu"
 def run(folder: Path, config: FitConfig = CONFIG, *, resume: bool = False, model: nn.Module | None = None, **options: Any) -> nn.Module:
     """Train and return the model."""
     model = model or TinyNet()
-    loss = options.pop("loss", None) or CrossEntropy(torch.tensor([1.0, 2.0, 0.5]))
-    fit(model, TinyData(), TinyData(7, seed=1), loss, config, folder, num_classes=CLASSES, resume=resume, **options)
+    loss, size = options.pop("loss", None) or CrossEntropy(torch.tensor([1.0, 2.0, 0.5])), options.pop("size", 8)
+    fit(model, TinyData(size=size), TinyData(7, 1, size), loss, config, folder, num_classes=CLASSES, resume=resume, **options)
     return model
+
+
+def net(name: str) -> nn.Module:
+    """Without dropout, whose draws would be other ones in two processes; with batch norm ("norm"); PSPNet, thin, with its second head."""
+    if name != "pspnet":
+        return TinyNet(dropout=0.0, norm=name == "norm")
+    torch.manual_seed(0)
+    return models.build("pspnet_resnet50", CLASSES, backbone="resnet18", width=1 / 16, dropout=0.0, auxiliary=True)
+
+
+def run_net(name: str, folder: Path, config: FitConfig) -> nn.Module:
+    """Train and return one of these."""
+    if name != "pspnet":
+        return run(folder, config, model=net(name))
+    return run(folder, config, model=net(name), size=48, loss=AuxiliaryLoss(CrossEntropy()))
 
 
 LONG = FitConfig(**{**vars(CONFIG), "epochs": 40, "momentum": 0.9})
@@ -121,7 +137,7 @@ def shared(folder: Path, config: FitConfig) -> None:
 
 
 def _share(folder: Path, config: FitConfig) -> None:
-    model = run(folder, config, model=TinyNet(dropout=0.0, norm=NORM in os.environ))
+    model = run_net(os.environ.get(NET, "plain"), folder, config)
     accelerator = make_accelerator("cpu")
     matrix = evaluate(model, TinyData(7, seed=1), CLASSES, batch_size=2, accelerator=accelerator)
     (folder / f"counts_{accelerator.process_index}.json").write_text(json.dumps(matrix.counts.tolist()))

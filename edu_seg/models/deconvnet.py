@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from edu_seg.backbones.pretrained import imagenet_state_dict
 from edu_seg.backbones.vgg import VGG16
+from edu_seg.upsampling import put_back
 
 Unpooling = Literal["switches", "fixed"]
 
@@ -138,8 +139,11 @@ def unpool(values: Float[Tensor, "N C h w"], switches: Tensor, size: tuple[int, 
     """Each value to the place of its switch, or ("fixed") to the upper left corner of its window; zeros elsewhere.
 
     The same as `upsampling.max_unpool`, by PyTorch's own operation: that one reads the switches to check them, which makes a GPU wait.
+    Where the same bits are asked for, which PyTorch's refuses to promise, by that one's scatter.
     """
     if unpooling == "switches":
+        if torch.are_deterministic_algorithms_enabled():
+            return put_back(values, switches, size)
         return F.max_unpool2d(values, switches, [2, 2], [2, 2], output_size=list(size))
     corner = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=values.dtype, device=values.device).expand(values.shape[1], 1, 2, 2)
     return F.conv_transpose2d(values, corner, stride=2, groups=values.shape[1])[:, :, : size[0], : size[1]]

@@ -82,8 +82,9 @@ class DeepLabV2(nn.Module):
 class MultiScaleInput(nn.Module):
     """The same net on the image at several scales, and the largest score of each class at each pixel (v2, section 4.1.2, "MSC").
 
-    images (N, 3, H, W) -> logits (N, K, H, W), no parameter of its own. `all_logits` gives each scale's as well, for a loss on all of
-    them, as the paper trains. **Fidelity:** the maximum is over full-size logits; the released net takes it at stride 8.
+    images (N, 3, H, W) -> logits (N, K, H, W), no parameter of its own. `forward_with_auxiliary` gives each scale's as well, for a loss on
+    all of them, as the paper trains (`losses.AuxiliaryLoss`, weight 1). **Fidelity:** the maximum is over full-size logits; the released
+    net takes it at stride 8.
     """
 
     def __init__(self, model: nn.Module, scales: Sequence[float | int] = (0.5, 0.75, 1.0)) -> None:
@@ -92,17 +93,17 @@ class MultiScaleInput(nn.Module):
             raise ValueError(f"scales {tuple(scales)}: give one or more factors above 0")
         self.model, self.scales = model, tuple(scales)
 
-    def all_logits(self, images: Float[Tensor, "N 3 H W"]) -> list[Float[Tensor, "N K H W"]]:
-        """The logits of each scale, then their maximum, all (N, K, H, W)."""
+    def forward_with_auxiliary(self, images: Float[Tensor, "N 3 H W"]) -> tuple[Float[Tensor, "N K H W"], ...]:
+        """The largest of all scales' logits, then each scale's, all (N, K, H, W)."""
         height, width = images.shape[2:]
         logits = []
         for scale in self.scales:
             scaled = resize(images, (max(1, round(scale * height)), max(1, round(scale * width))))
             logits.append(resize(self.model(scaled), (height, width)))
-        return [*logits, torch.stack(logits).amax(0)]
+        return torch.stack(logits).amax(0), *logits
 
     def forward(self, images: Float[Tensor, "N 3 H W"]) -> Float[Tensor, "N K H W"]:
-        return self.all_logits(images)[-1]
+        return self.forward_with_auxiliary(images)[0]
 
 
 class DeepLabV3(nn.Module):

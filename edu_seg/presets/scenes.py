@@ -69,7 +69,7 @@ SCENES: dict[str, Preset] = {
         SEGNET_SOURCE,
         "segnet",
         DataSpec("camvid"),
-        FitConfig(epochs=300, batch_size=12, lr=1e-3, schedule="constant", validate_every=10, num_workers=4),
+        FitConfig(epochs=300, batch_size=12, lr=1e-3, schedule="constant", sync_batch_norm=True, validate_every=10, num_workers=4),
         pretrained=True,
         balance=1.0,
     ),

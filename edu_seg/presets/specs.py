@@ -1,5 +1,6 @@
 """What a preset is made of, and how its data, its model and its loss are built."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,7 @@ from edu_seg.object_crops import Crops, balanced, centred_examples, proposal_exa
 from edu_seg.objects import Boxes
 from edu_seg.proposals import region_boxes
 from edu_seg.training import FitConfig
+from edu_seg.training.optimisation import MAY_CHANGE
 
 PROPOSALS_AN_EPOCH = 100_000
 """Of the millions that a set's images have."""
@@ -61,7 +63,8 @@ class DataSpec:
 class Preset:
     """A model, data and settings. `stage_from` names the preset whose trained net this one starts from.
 
-    auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`); 0: none. frozen_norm: batch norm
+    auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`) or on each scale (`scales`); 0: none.
+    frozen_norm: batch norm
     keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`). images_due: the training images that
     `fit.epochs` is counted for, where a paper counts steps; None: epochs are epochs. border: U-Net's loss (`BorderCrossEntropy`).
     """
@@ -89,6 +92,23 @@ class Preset:
         """The same net without ImageNet weights, for a state dict to be put into: `pretrained` also decides the form of a ResNet."""
         return replace(self, pretrained=False, options=models.options_without_weights(self.model, self.pretrained, self.options))
 
+    def to_text(self, name: str) -> str:
+        """What it is, where its numbers come from, and the command, as lines of a hundred letters."""
+        decides = {key: value for key, value in asdict(self.fit).items() if key not in MAY_CHANGE}
+        loss = {key: getattr(self, key) for key in ("balance", "restore_prior", "auxiliary_weight", "border")}
+        stage = f"of a trained {self.stage_from}" if self.stage_from else "ImageNet's" if self.pretrained else "random"
+        parts = {
+            "source": self.source.strip(),
+            "model": f"{self.model} {_given(self.options | {'frozen_norm': self.frozen_norm})}",
+            "weights": stage,
+            "data": _given(asdict(self.data)),
+            "training": _given(decides) + (f"; epochs are of {self.images_due:,} images" if self.images_due else ""),
+            "loss": f"cross-entropy {_given(loss)}",
+            "command": f"python -m edu_seg train --preset {name}" + (" --stage-from RUN" if self.stage_from else ""),
+        }
+        filled = [textwrap.fill(f"{key:<9} {text.strip()}", 100, subsequent_indent=" " * 10) for key, text in parts.items()]
+        return "\n".join([name, *filled])
+
     def check_form(self, stage_options: Mapping[str, Any]) -> None:
         """Raises ValueError where the net to start from was built in another form of ResNet: its weights fit, but belong to other rates."""
         own = self.without_weights().options
@@ -111,7 +131,13 @@ class Preset:
         """What a run stores, so that its model can be built, its data found and its classes named without this table."""
         model = {"name": self.model, "num_classes": base.num_classes, "options": self.without_weights().options}
         classes = {"classes": list(base.classes), "palette": base.palette.tolist()}
-        return {"preset": name, "model": model, "data": asdict(self.data), "balance": self.balance, **classes}
+        loss = {"balance": self.balance, "restore_prior": self.restore_prior, "auxiliary_weight": self.auxiliary_weight}
+        return {"preset": name, "model": model, "data": asdict(self.data), **loss, **classes}
+
+
+def _given(settings: Mapping[str, Any]) -> str:
+    """Those that say something, in words."""
+    return ", ".join(f"{key} {value}" for key, value in settings.items() if value not in (None, False, 0, (), [], (0, 0)))
 
 
 @runtime_checkable

@@ -111,7 +111,9 @@ def fit(
         lost = lost_worker(error)
         if run.begun:
             whole = f"{run.saved} whole epoch{'' if run.saved == 1 else 's'}"
-            (lost or error).add_note(f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {whole}: go on with resume.")
+            anew = "begin anew in another folder, for a resumed run keeps its settings"
+            then = anew if isinstance(error, NotFinite) else "go on with resume"
+            (lost or error).add_note(f"Stopped in epoch {run.saved + 1}. {run.folder.path} holds {whole}: {then}.")
         if lost:
             raise lost from error
         raise
@@ -227,18 +229,24 @@ class _Run:
         return {"machines": [*machines, here]} | ({"start": earlier["start"]} if "start" in earlier else {})
 
     def all_epochs(self) -> None:
+        longest = max((record["seconds"] for record in self.history), default=0.0)
         for epoch in range(self.epoch + 1, self.config.epochs + 1):
-            if self._is_out_of_time():
+            start = time.perf_counter()
+            if self._is_out_of_time(epoch, start, longest):
                 break
             self.one_epoch(epoch)
+            longest = max(longest, time.perf_counter() - start)
 
-    def _is_out_of_time(self) -> bool:
-        """Whether another epoch, as long as the longest so far, would end too late: decided by the first process for all."""
+    def _is_out_of_time(self, epoch: int, now: float, longest: float) -> bool:
+        """Whether an epoch as long as the longest so far would end too late: decided by the first process for all.
+
+        What the first validation will take is not known: as long an image as training.
+        """
         if self.config.max_minutes is None:
             return False
-        longest = max((record["seconds"] for record in self.history), default=0.0)
-        late = [time.perf_counter() - self.started + longest > 60 * self.config.max_minutes]
-        return broadcast_object_list(late)[0]
+        if self._validates(epoch) and not any("mean_iou" in record for record in self.history):
+            longest *= 1 + len(self.val_data) / self.num_images
+        return broadcast_object_list([now - self.started + longest > 60 * self.config.max_minutes])[0]
 
     def one_epoch(self, epoch: int) -> None:
         """Train for an epoch, validate, and store all that came of it; only then does the epoch count as done."""
@@ -317,14 +325,17 @@ class _Run:
         total, normaliser = sums.tolist()
         if not math.isfinite(total):
             raise NotFinite(
-                f"The loss became {total} in epoch {epoch}, at or before step {self.step}. "
-                f"Take a smaller learning rate (now {self.config.lr}), a warm-up or gradient clipping."
+                f"The loss became {total} in epoch {epoch}, at or before step {self.step}: take a smaller lr (now {self.config.lr}), "
+                f"a longer warmup (now {self.config.warmup} steps) or clip the gradient (clip is {self.config.clip})."
             )
         return total / max(normaliser, 1e-30)
 
+    def _validates(self, epoch: int) -> bool:
+        return epoch % self.config.validate_every == 0 or epoch == self.config.epochs
+
     def _validate(self) -> dict[str, Any]:
         """The four scores and each class's IU, in epochs with validation."""
-        if self.epoch % self.config.validate_every and self.epoch != self.config.epochs:
+        if not self._validates(self.epoch):
             return {}
         if self.accelerator.num_processes > 1:
             for buffer in self.model.buffers():  # running means are each process's own; those of process 0 are the model's

@@ -24,7 +24,8 @@ class FitConfig:
     """Everything about a run that is not model, data or loss. A run stores it; a resumed run must have the same.
 
     `batch_size` is the number of images **per optimiser step**, over all processes. `accumulation` cuts that batch into so many
-    pieces that are computed one after the other: it saves memory and changes nothing else.
+    pieces that are computed one after the other: it saves memory and changes nothing else where there is no batch norm, which sees
+    a piece at a time.
 
     Raises ValueError where a value makes no sense.
     """

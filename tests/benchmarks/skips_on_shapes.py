@@ -23,7 +23,7 @@ SCENES = {"scales": (0.18, 0.34), "objects": (2, 3), "texture": 0.15, "wires": (
 
 def one_seed(seed: int) -> dict[str, float]:
     """Mean IU of each net, with seed 0 the notebook's own."""
-    train_set = TensorDataset(*_normalised(*Shapes(320, size=64, seed=1 + 10 * seed, **SCENES).tensors()))
+    train_set = TensorDataset(*_normalised(*Shapes(256, size=64, seed=1 + 10 * seed, **SCENES).tensors()))
     val_set = TensorDataset(*_normalised(*Shapes(48, size=64, seed=2 + 10 * seed, **SCENES).tensors()))
 
     def small_fcn(name: str) -> FCN:
@@ -34,7 +34,7 @@ def one_seed(seed: int) -> dict[str, float]:
 
     def train(net: FCN, epochs: int) -> float:
         config = FitConfig(
-            epochs=epochs, batch_size=16, optimiser="adamw", lr=1e-2, bias_lr=1.0, weight_decay=1e-2, seed=seed,
+            epochs=epochs, batch_size=12, optimiser="adamw", lr=1e-2, bias_lr=1.0, weight_decay=1e-2, seed=seed,
             validate_every=epochs, val_batch_size=48, pictures=0, progress=False, device="cpu",
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
