@@ -17,7 +17,7 @@ Rule = Literal["adaptive", "window"]
 
 
 class BinMeans(nn.AdaptiveAvgPool2d):
-    """`nn.AdaptiveAvgPool2d`; as a product of matrices where the same bits are asked for, which PyTorch cannot promise of that one's gradient
+    """`nn.AdaptiveAvgPool2d`; as a product of matrices where the same bits are asked for, which PyTorch cannot promise of that gradient
     on a GPU.
     """
 

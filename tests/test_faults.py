@@ -156,6 +156,15 @@ def test_a_run_stops_in_time_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert [r["loss"] for r in history(tmp_path / "run")] == [r["loss"] for r in history(tmp_path / "whole")]
 
 
+def test_the_first_validation_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fourth epoch of thirty seconds would end at 170; if it is the first with a validation, of 7 images beside 16, at 183."""
+    for number, (seconds, every, epochs) in enumerate(((180, 1, 4), (180, 4, 3), (190, 4, 4))):
+        now = iter(range(0, 10**6, 10))
+        monkeypatch.setattr("edu_seg.training.loop.time.perf_counter", lambda now=now: float(next(now)))
+        run(tmp_path / str(number), replace(CONFIG, validate_every=every, max_minutes=seconds / 60))
+        assert epoch_of(tmp_path / str(number)) == epochs
+
+
 def test_the_time_before_the_loop_counts(tmp_path: Path) -> None:
     """A job of a minute that has prepared its images for longer trains no epoch; the next, of more, goes on from there."""
     long_ago = time.perf_counter() - 100
