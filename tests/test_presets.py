@@ -389,6 +389,8 @@ def test_the_command_says_what_a_preset_is(capsys: pytest.CaptureFixture[str]) -
     text = " ".join(capsys.readouterr().out.split())
     assert "weights of a trained fcn32s-voc-heavy" in text
     assert "epochs are of 10,582 images" in text
+    for part in ("power", "milestones", "gamma", "head_lr", "object_size"):  # which do nothing here
+        assert part not in text
     assert text.endswith("--preset fcn16s-voc-heavy --stage-from RUN")
     assert "no preset is called 'fcn': there are fcn32s-voc" in fails(capsys, "presets", "fcn")
 

@@ -94,16 +94,21 @@ class Preset:
 
     def to_text(self, name: str) -> str:
         """What it is, where its numbers come from, and the command, as lines of a hundred letters."""
-        decides = {key: value for key, value in asdict(self.fit).items() if key not in MAY_CHANGE}
+        unused = {"head_lr"} if not self.fit.head else set()
+        unused |= {"power"} if self.fit.schedule != "poly" else set()
+        unused |= {"milestones", "gamma"} if self.fit.schedule != "step" else set()
+        unused |= {"momentum"} if self.fit.optimiser != "sgd" else set()
+        decides = {key: value for key, value in asdict(self.fit).items() if key not in MAY_CHANGE | unused}
+        data = {key: value for key, value in asdict(self.data).items() if key != "object_size" or self.data.objects}
         loss = {key: getattr(self, key) for key in ("balance", "restore_prior", "auxiliary_weight", "border")}
         stage = f"of a trained {self.stage_from}" if self.stage_from else "ImageNet's" if self.pretrained else "random"
         parts = {
             "source": self.source.strip(),
             "model": f"{self.model} {_given(self.options | {'frozen_norm': self.frozen_norm})}",
             "weights": stage,
-            "data": _given(asdict(self.data)),
+            "data": _given(data),
             "training": _given(decides) + (f"; epochs are of {self.images_due:,} images" if self.images_due else ""),
-            "loss": f"cross-entropy {_given(loss)}",
+            "loss": f"cross-entropy; {_given(loss)}".strip("; "),
             "command": f"python -m edu_seg train --preset {name}" + (" --stage-from RUN" if self.stage_from else ""),
         }
         filled = [textwrap.fill(f"{key:<9} {text.strip()}", 100, subsequent_indent=" " * 10) for key, text in parts.items()]
