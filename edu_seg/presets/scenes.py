@@ -9,8 +9,8 @@ from edu_seg.training import FitConfig
 
 SEGNET_SOURCE = (
     "Badrinarayanan et al. 2017, section 3.1: momentum 0.9, 12 images, 360 x 480, median-frequency weights; rate and weight decay of the "
-    "released solver (the paper's variants, from random weights, learn at 0.1). The paper trains until the loss no longer falls: the number "
-    "of epochs is ours."
+    "released solver (the paper's variants, from random weights, learn at 0.1). The paper trains until the loss no longer falls: the "
+    "number of epochs is ours."
 )
 DILATION_CAMVID = replace(DILATED, epochs=200, accumulation=7, lr=1e-4, validate_every=20, num_workers=4)
 DILATION_CAMVID_SOURCE = (
