@@ -26,18 +26,11 @@ class BinMeans(nn.AdaptiveAvgPool2d):
         self.bins = bins
 
     def forward(self, input: Float[Tensor, "N C h w"]) -> Float[Tensor, "N C n n"]:
-        if self.bins == 1 or not torch.are_deterministic_algorithms_enabled():
+        if not torch.are_deterministic_algorithms_enabled():
             return super().forward(input)
-        rows, columns = (self._shares(size).to(input) for size in input.shape[2:])
-        return rows @ input @ columns.T
-
-    def _shares(self, size: int) -> Float[Tensor, "n size"]:
-        """Bin i is the mean from ⌊i · size / n⌋ up to ⌈(i + 1) · size / n⌉."""
-        shares = torch.zeros(self.bins, size, dtype=torch.float64)
-        for i in range(self.bins):
-            start, end = i * size // self.bins, -(-(i + 1) * size // self.bins)
-            shares[i, start:end] = 1 / (end - start)
-        return shares
+        units = (torch.eye(size, dtype=input.dtype, device=input.device) for size in input.shape[2:])
+        rows, columns = (F.adaptive_avg_pool1d(one, self.bins) for one in units)  # what pooling makes of each unit by itself
+        return rows.T @ input @ columns
 
 
 POOLS = {"average": BinMeans, "maximum": nn.AdaptiveMaxPool2d}

@@ -18,9 +18,10 @@ from torch import nn
 from edu_seg import presets
 from edu_seg.files import write_atomically
 from edu_seg.metrics import ConfusionMatrix
+from edu_seg.presets.specs import LOSS_SETTINGS
 from edu_seg.training import Checkpoint
 from edu_seg.training.machine import machine
-from edu_seg.training.optimisation import MAY_CHANGE
+from edu_seg.training.optimisation import decisive
 
 SCORES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 OPTIONS = {
@@ -93,8 +94,8 @@ def make_result(
         "model": config["model"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "data": config["data"] | scored | ({} if images is None else {"images": images}),
-        "fit": {name: value for name, value in config["fit"].items() if name not in MAY_CHANGE},
-        "loss": {name: config[name] for name in ("balance", "restore_prior", "auxiliary_weight") if name in config},
+        "fit": decisive(config["fit"]),
+        "loss": {name: config[name] for name in LOSS_SETTINGS if name in config},
         "seed": config["fit"]["seed"],
         "epoch": checkpoint.epoch,
         "epochs": config["fit"]["epochs"],

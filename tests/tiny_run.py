@@ -23,7 +23,7 @@ from edu_seg.losses import AuxiliaryLoss, CrossEntropy
 from edu_seg.training import FitConfig, evaluate, fit, make_accelerator
 
 CLASSES = 3
-NET = "TINY_RUN_NET"  # the net of the shared run: a name of `net`
+NET = "TINY_RUN_NET"  # the net of the shared run: a name of `run_net`
 PALETTE = np.array([(60, 60, 60), (230, 159, 0), (86, 180, 233)], np.uint8)
 
 
@@ -73,19 +73,16 @@ def run(folder: Path, config: FitConfig = CONFIG, *, resume: bool = False, model
     return model
 
 
-def net(name: str) -> nn.Module:
-    """Without dropout, whose draws would be other ones in two processes; with batch norm ("norm"); PSPNet, thin, with its second head."""
-    if name != "pspnet":
-        return TinyNet(dropout=0.0, norm=name == "norm")
-    torch.manual_seed(0)
-    return models.build("pspnet_resnet50", CLASSES, backbone="resnet18", width=1 / 16, dropout=0.0, auxiliary=True)
-
-
 def run_net(name: str, folder: Path, config: FitConfig) -> nn.Module:
-    """Train and return one of these."""
+    """As `run`, without dropout, whose draws would be other ones in two processes.
+
+    name: "plain", the tiny net; "norm", with batch norm; "pspnet", a thin PSPNet with its second head.
+    """
     if name != "pspnet":
-        return run(folder, config, model=net(name))
-    return run(folder, config, model=net(name), size=48, loss=AuxiliaryLoss(CrossEntropy()))
+        return run(folder, config, model=TinyNet(dropout=0.0, norm=name == "norm"))
+    torch.manual_seed(0)
+    model = models.build("pspnet_resnet50", CLASSES, backbone="resnet18", width=1 / 16, dropout=0.0, auxiliary=True)
+    return run(folder, config, model=model, size=48, loss=AuxiliaryLoss(CrossEntropy()))
 
 
 LONG = FitConfig(**{**vars(CONFIG), "epochs": 40, "momentum": 0.9})

@@ -21,10 +21,13 @@ from edu_seg.object_crops import Crops, balanced, centred_examples, proposal_exa
 from edu_seg.objects import Boxes
 from edu_seg.proposals import region_boxes
 from edu_seg.training import FitConfig
-from edu_seg.training.optimisation import MAY_CHANGE
+from edu_seg.training.optimisation import decisive
 
 PROPOSALS_AN_EPOCH = 100_000
 """Of the millions that a set's images have."""
+
+LOSS_SETTINGS = ("balance", "restore_prior", "auxiliary_weight", "border")
+"""Fields of `Preset` that decide the loss."""
 
 LabelledSet = Shapes | CamVid | VOCSegmentation | Cityscapes | ADE20K | MaskFolder
 
@@ -64,9 +67,9 @@ class Preset:
     """A model, data and settings. `stage_from` names the preset whose trained net this one starts from.
 
     auxiliary_weight: of the loss on the model's second head (build it with the option `auxiliary`) or on each scale (`scales`); 0: none.
-    frozen_norm: batch norm
-    keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`). images_due: the training images that
-    `fit.epochs` is counted for, where a paper counts steps; None: epochs are epochs. border: U-Net's loss (`BorderCrossEntropy`).
+    frozen_norm: batch norm keeps the statistics, scale and shift that it starts with (`layers.FrozenBatchNorm2d`). images_due: the
+    training images that `fit.epochs` is counted for, where a paper counts steps; None: epochs are epochs. border: U-Net's loss
+    (`BorderCrossEntropy`).
     """
 
     source: str
@@ -98,17 +101,16 @@ class Preset:
         unused |= {"power"} if self.fit.schedule != "poly" else set()
         unused |= {"milestones", "gamma"} if self.fit.schedule != "step" else set()
         unused |= {"momentum"} if self.fit.optimiser != "sgd" else set()
-        decides = {key: value for key, value in asdict(self.fit).items() if key not in MAY_CHANGE | unused}
+        fit = {key: value for key, value in decisive(asdict(self.fit)).items() if key not in unused}
         data = {key: value for key, value in asdict(self.data).items() if key != "object_size" or self.data.objects}
-        loss = {key: getattr(self, key) for key in ("balance", "restore_prior", "auxiliary_weight", "border")}
-        stage = f"of a trained {self.stage_from}" if self.stage_from else "ImageNet's" if self.pretrained else "random"
+        weights = f"of a trained {self.stage_from}" if self.stage_from else "ImageNet's" if self.pretrained else "random"
         parts = {
             "source": self.source.strip(),
             "model": f"{self.model} {_given(self.options | {'frozen_norm': self.frozen_norm})}",
-            "weights": stage,
+            "weights": weights,
             "data": _given(data),
-            "training": _given(decides) + (f"; epochs are of {self.images_due:,} images" if self.images_due else ""),
-            "loss": f"cross-entropy; {_given(loss)}".strip("; "),
+            "training": _given(fit) + (f"; epochs are of {self.images_due:,} images" if self.images_due else ""),
+            "loss": f"cross-entropy; {_given(self._loss_settings())}".strip("; "),
             "command": f"python -m edu_seg train --preset {name}" + (" --stage-from RUN" if self.stage_from else ""),
         }
         filled = [textwrap.fill(f"{key:<9} {text.strip()}", 100, subsequent_indent=" " * 10) for key, text in parts.items()]
@@ -136,8 +138,10 @@ class Preset:
         """What a run stores, so that its model can be built, its data found and its classes named without this table."""
         model = {"name": self.model, "num_classes": base.num_classes, "options": self.without_weights().options}
         classes = {"classes": list(base.classes), "palette": base.palette.tolist()}
-        loss = {"balance": self.balance, "restore_prior": self.restore_prior, "auxiliary_weight": self.auxiliary_weight}
-        return {"preset": name, "model": model, "data": asdict(self.data), **loss, **classes}
+        return {"preset": name, "model": model, "data": asdict(self.data), **self._loss_settings(), **classes}
+
+    def _loss_settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in LOSS_SETTINGS}
 
 
 def _given(settings: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 A schedule is a plain function of the step, not an object with a state: a resumed run needs the step's number and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +100,11 @@ MAY_CHANGE = frozenset(
     }
 )
 """Fields of `FitConfig` that a resumed run may change: they decide how, not what, is computed."""
+
+
+def decisive(fit: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `FitConfig` that decide what is learned."""
+    return {name: value for name, value in fit.items() if name not in MAY_CHANGE}
 
 
 def parameter_groups(
